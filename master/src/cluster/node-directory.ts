@@ -1,0 +1,38 @@
+import type { BlobPeer, BlobStore, NodeId, NodeState } from '@dfs/shared';
+
+/** What the master knows of a node at one moment: plain data for the pure policies. */
+export interface NodeSnapshot {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly url: string;
+  readonly publicUrl?: string;
+  readonly zone?: string;
+  readonly state: NodeState;
+  readonly dataDir: string;
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+  /** Free for new blobs: the reserve is taken off, and what is on its way there. */
+  readonly freeBytes: number;
+  /** Requests of this master to it at the moment. */
+  readonly inFlight: number;
+  /** Silence, counted only while the master's own clock ticked, ms. */
+  readonly silentForMs: number;
+}
+
+export type NodeStore = BlobStore & BlobPeer;
+
+/** Who is there, how full, and their blob stores. Fed by heartbeats and by the outcome of requests. */
+export interface NodeDirectory {
+  /** All nodes ever registered but removed ones. */
+  snapshots(): readonly NodeSnapshot[];
+  find(id: NodeId): NodeSnapshot | undefined;
+  /** The node as a blob store at its current address; its calls keep `inFlight`, and mark the node suspect when it does not answer. Rejects with `unavailable` for an unknown id. */
+  storeOf(id: NodeId): NodeStore;
+  /** The room that an upload of this size is about to take counts as taken until the release is called. */
+  reserve(id: NodeId, sizeBytes: number): () => void;
+  /** Called when a node registers, returns, goes away or changes its address. */
+  onChange(listener: (change: { id: NodeId; state: NodeState; isNew: boolean }) => void): () => void;
+  /** Why the master may not serve, or undefined: it is in recovery (`in-recovery`). */
+  recovery(): string | undefined;
+  close(): Promise<void>;
+}

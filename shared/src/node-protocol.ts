@@ -1,0 +1,118 @@
+import { createHmac, hkdfSync, timingSafeEqual, createHash } from 'node:crypto';
+import type { BlobId, NodeId } from './ids.ts';
+
+/**
+ * The HTTP that a storage node speaks, in the words that both ends need.
+ *
+ *   PUT    /blobs/<id>            store; body raw; `x-dfs-description` (base64url JSON of BlobDescription), `x-dfs-md5` (expected),
+ *                                 `content-length` or chunked with `x-dfs-size` where known; `x-dfs-part: 1` announces that the blob is part of a larger
+ *                                 file and that a trailer `x-dfs-whole` (base64url JSON of WholeFile, or `-` for none) follows the body → 201 BlobReceipt
+ *   GET    /blobs/<id>            bytes; `range: bytes=a-b` (one range) → 200 or 206; with `x-dfs-want-description: 1` answers `x-dfs-description` (StoredBlob)
+ *   HEAD   /blobs/<id>            as GET without the body
+ *   DELETE /blobs/<id>            `x-dfs-expires` (ms of the master's clock) → 204
+ *   POST   /pull                  JSON PullRequest → 200 BlobReceipt
+ *   GET    /inventory?after=&limit=   → InventoryPage
+ *   GET    /status                → NodeStatus
+ *   GET    /healthz               → 200 without any key
+ *
+ * Every request but /healthz carries the cluster key (`authorization: Bearer …`) and `x-dfs-node` (the node id it is meant for: another node answers 421),
+ * and, where it changes something, `x-dfs-epoch`. A GET or HEAD of a blob may carry a signature in the query instead of key and node: `signBlobPath`.
+ */
+export const nodeHeaders = {
+  node: 'x-dfs-node',
+  epoch: 'x-dfs-epoch',
+  description: 'x-dfs-description',
+  wantDescription: 'x-dfs-want-description',
+  md5: 'x-dfs-md5',
+  size: 'x-dfs-size',
+  part: 'x-dfs-part',
+  whole: 'x-dfs-whole',
+  expires: 'x-dfs-expires',
+} as const;
+
+/** How long to wait for a node: connect, then headers, then between bytes. ms. */
+export const nodeLimits = { connectMs: 1_000, headersMs: 5_000, idleMs: 10_000 } as const;
+
+export interface NodeStatus {
+  readonly nodeId: NodeId;
+  readonly name: string;
+  readonly version: string;
+  readonly clusterId?: string;
+  readonly epoch: number;
+  readonly capacityBytes: number;
+  readonly freeBytes: number;
+  readonly usedBytes: number;
+  readonly blobCount: number;
+}
+
+export const blobPathOf = (blobId: BlobId) => `/blobs/${blobId}`;
+
+export const encodeHeaderJson = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+/** Parses what `encodeHeaderJson` made; rejects with SyntaxError on anything else. The caller judges the shape. */
+export const decodeHeaderJson = (text: string): unknown => JSON.parse(Buffer.from(text, 'base64url').toString());
+
+/** The key for signed blob URLs, derived from the cluster key (HKDF, RFC 5869), so that a signature gives nothing of it away. */
+export function deriveBlobUrlKey(clusterKey: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', clusterKey, '', 'dfs blob url v1', 32));
+}
+
+export interface BlobUrlClaims {
+  readonly blobId: BlobId;
+  readonly nodeId: NodeId;
+  /** Unix seconds, by the signer's clock. */
+  readonly expiresAtSeconds: number;
+  /** What a browser is told: media type and file name for Content-Disposition (RFC 6266). */
+  readonly contentType?: string;
+  readonly fileName?: string;
+}
+
+const textOf = (claims: BlobUrlClaims) =>
+  ['v1', claims.blobId, claims.nodeId, claims.expiresAtSeconds, claims.contentType ?? '', claims.fileName ?? ''].join('\n');
+
+/** Path and query that open one blob of one node for GET and HEAD until it expires. `urlKey` from `deriveBlobUrlKey`. */
+export function signBlobPath(urlKey: Buffer, claims: BlobUrlClaims): string {
+  const query = new URLSearchParams({ node: claims.nodeId, expires: String(claims.expiresAtSeconds) });
+  if (claims.contentType !== undefined) query.set('type', claims.contentType);
+  if (claims.fileName !== undefined) query.set('name', claims.fileName);
+  query.set('signature', createHmac('sha256', urlKey).update(textOf(claims)).digest('base64url'));
+  return `${blobPathOf(claims.blobId)}?${query}`;
+}
+
+/**
+ * The claims of a signed query when the signature is right and not yet expired (`nowMs`; 60 s of difference between clocks are allowed), else undefined.
+ * Whether `nodeId` is this node is for the caller to judge (421).
+ */
+export function verifyBlobQuery(
+  urlKey: Buffer,
+  blobId: BlobId,
+  query: URLSearchParams,
+  nowMs: number,
+): BlobUrlClaims | undefined {
+  const contentType = query.get('type');
+  const fileName = query.get('name');
+  const claims: BlobUrlClaims = {
+    blobId,
+    nodeId: (query.get('node') ?? '') as NodeId,
+    expiresAtSeconds: Number(query.get('expires')),
+    ...(contentType === null ? {} : { contentType }),
+    ...(fileName === null ? {} : { fileName }),
+  };
+  const expected = createHmac('sha256', urlKey).update(textOf(claims)).digest();
+  const given = Buffer.from(query.get('signature') ?? '', 'base64url');
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+  return claims.expiresAtSeconds * 1000 + 60_000 >= nowMs ? claims : undefined;
+}
+
+/** Compares two secrets in time that tells nothing of where they differ or how long they are. */
+export function secretsEqual(given: string, expected: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(expected));
+}
+
+/** The key in `Authorization: Bearer …` or `SHARD-KEY`, blanks around it dropped; undefined when neither is there. */
+export function keyOfHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): string | undefined {
+  const bearer = /^Bearer\s+(.+)$/i.exec(String(headers['authorization'] ?? '').trim())?.[1];
+  const shardKey = headers['shard-key'];
+  const key = bearer ?? (Array.isArray(shardKey) ? shardKey[0] : shardKey);
+  return key?.trim() || undefined;
+}

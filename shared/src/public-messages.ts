@@ -1,0 +1,121 @@
+import type { BlobId, FileId, NodeId } from './ids.ts';
+import type { NodeState } from './cluster-messages.ts';
+
+/** Bodies of the public port's JSON answers: what the CLI prints with `--json`. Times are ISO 8601 in UTC. */
+
+export interface NodeName {
+  readonly id: NodeId;
+  readonly name: string;
+}
+
+/** `PUT /fs/<path>` and each element of `files` of a form upload's answer. */
+export interface PutAnswer {
+  readonly path: string;
+  readonly id: FileId;
+  readonly size: number;
+  readonly md5: string;
+  readonly contentType: string;
+  readonly primary: NodeName;
+  readonly copies: { readonly stored: number; readonly wanted: number };
+}
+
+/** `POST /fs/<dir>/`. */
+export interface FormAnswer {
+  readonly files: readonly PutAnswer[];
+}
+
+/** `GET /fs/<dir>/` with `Accept: application/json`; `?after=<next>&limit=` pages. */
+export interface ListAnswer {
+  readonly path: string;
+  readonly entries: readonly ListAnswerEntry[];
+  readonly next?: string;
+}
+
+export interface ListAnswerEntry {
+  readonly name: string;
+  readonly kind: 'file' | 'directory';
+  readonly modified: string;
+  readonly public: boolean;
+  /** Only on files. */
+  readonly id?: FileId;
+  readonly size?: number;
+  readonly md5?: string;
+  readonly contentType?: string;
+}
+
+/** `GET /api/v1/stat/<path>`; a directory has only the first four. */
+export interface StatAnswer {
+  readonly path: string;
+  readonly kind: 'file' | 'directory';
+  readonly created: string;
+  readonly modified: string;
+  readonly public?: boolean;
+  readonly id?: FileId;
+  readonly size?: number;
+  readonly md5?: string;
+  readonly contentType?: string;
+  readonly attributes?: Readonly<Record<string, string>>;
+  readonly primary?: NodeName;
+  readonly copies?: { readonly stored: number; readonly wanted: number };
+  readonly blobs?: readonly { readonly id: BlobId; readonly offset: number; readonly size: number; readonly md5: string }[];
+}
+
+/** `GET /api/v1/replicas/<path>`: an array of these. `blob` and `sequence` tell the copies of a long file's parts apart. */
+export interface ReplicaAnswer {
+  readonly node: NodeName;
+  readonly role: 'primary' | 'replica';
+  readonly state: 'wanted' | 'stored' | 'corrupt' | 'dropping';
+  /** Where the copy lies on the node's disk. */
+  readonly path: string;
+  readonly blob: BlobId;
+  readonly sequence: number;
+}
+
+/** `GET /api/v1/nodes`: an array of these. */
+export interface NodeAnswer {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly url: string;
+  readonly publicUrl?: string;
+  readonly zone?: string;
+  readonly state: NodeState;
+  readonly capacity: number;
+  readonly used: number;
+  readonly free: number;
+  /** Seconds since it was last heard. */
+  readonly silentFor: number;
+  readonly dataDir: string;
+}
+
+/** `GET /api/v1/log?path=&limit=`: an array of these, newest last; `?follow=1` streams one a line (NDJSON) as they come, after the last `limit`. */
+export interface LogAnswer {
+  readonly id: number;
+  readonly time: string;
+  readonly path: string;
+  readonly blob: BlobId;
+  readonly source?: NodeName;
+  readonly target: NodeName;
+  readonly milliseconds: number;
+  readonly outcome: 'stored' | 'failed' | 'corrupt' | 'missing' | 'dropped';
+  readonly error?: string;
+  readonly message?: string;
+}
+
+/** `GET /api/v1/status`. */
+export interface StatusAnswer {
+  readonly version: string;
+  readonly clusterId: string;
+  readonly epoch: number;
+  readonly uptimeSeconds: number;
+  /** `whole`: every wanted copy is stored · `healing`: copies are missing · `lost`: a blob has no copy that can be reached · `recovery`: the database waits for `dfs restore`. */
+  readonly health: 'whole' | 'healing' | 'lost' | 'recovery';
+  readonly recovery?: string;
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+  readonly nodes: { readonly up: number; readonly all: number };
+  readonly replicas: { readonly stored: number; readonly wanted: number; readonly corrupt: number; readonly dropping: number };
+  /** Blobs for which there are too few nodes, and blobs with no stored copy. */
+  readonly blobsShort: number;
+  readonly blobsWithoutCopy: number;
+}
