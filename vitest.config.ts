@@ -1,56 +1,54 @@
-import { defaultServerConditions } from 'vite';
 import { defineConfig } from 'vitest/config';
 
-// Tests of a workspace see the sources of the others, so that nothing needs a build first. What runs as
-// a program of its own (everything in `e2e` and `long`) is started from the build instead.
-const conditions = ['development', ...defaultServerConditions];
-const resolve = { conditions };
-const ssr = { resolve: { conditions, externalConditions: conditions } };
+// libuv reads this when a process starts; workers inherit it. Its four threads are shared by the file system,
+// the database driver and DNS, and would queue behind each other.
+process.env['UV_THREADPOOL_SIZE'] ??= '16';
 
-// Workers share libuv's thread pool among file system, database and DNS: four threads starve each other.
-const env = { UV_THREADPOOL_SIZE: '16' };
+// Tests see the sources of the other workspaces, so that no build stands between a change and its test. What runs
+// as a program of its own is started from the build.
+const conditions = ['development', 'module', 'node'];
+const sources = {
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+};
+const common = { environment: 'node', pool: 'forks' } as const;
+// Each of these files starts clusters of its own: two at a time would measure each other.
+const oneFileAtATime = { fileParallelism: false } as const;
 
 export default defineConfig({
   test: {
     projects: [
       {
-        resolve,
-        ssr,
+        ...sources,
         test: {
+          ...common,
           name: 'unit',
           include: ['*/src/**/*.test.ts'],
-          environment: 'node',
-          pool: 'forks',
-          env,
+          sequence: { groupOrder: 0 },
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
       },
       {
-        resolve,
-        ssr,
+        ...sources,
         test: {
+          ...common,
+          ...oneFileAtATime,
           name: 'e2e',
           include: ['client/src/e2e/**/*.e2e.ts'],
-          environment: 'node',
-          pool: 'forks',
-          env,
-          // Each file starts clusters of its own: two at a time would measure each other.
-          fileParallelism: false,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          sequence: { groupOrder: 1 },
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
       {
-        resolve,
-        ssr,
+        ...sources,
         test: {
+          ...common,
+          ...oneFileAtATime,
           name: 'long',
           include: ['*/src/**/*.long.ts'],
-          environment: 'node',
-          pool: 'forks',
-          env,
-          fileParallelism: false,
+          sequence: { groupOrder: 2 },
           testTimeout: 3_600_000,
           hookTimeout: 600_000,
         },

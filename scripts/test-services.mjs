@@ -1,0 +1,83 @@
+// The real servers that some tests start for themselves: Redis and PostgreSQL. They are found, or installed where
+// that is allowed, and never started as services of the machine.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { delimiter } from 'node:path';
+import { missingCompilerTools } from './setup.mjs';
+
+/** Makes redis-server and PostgreSQL's tools reachable through PATH; says which are not there and what that means. */
+export function provideTestServers() {
+  if (missingServers().length > 0) installDebianPackages(missingServers().map((one) => one.debian));
+  for (const { name } of missingServers()) {
+    const consequence =
+      process.env.CI === 'true' ? 'this run will fail' : 'tests that need it are skipped';
+    say(`${name} is not installed and cannot be installed from here: ${consequence}`);
+  }
+}
+
+/** Installs the compiler for native modules where it is missing and may be installed. */
+export function provideCompiler() {
+  const missing = missingCompilerTools();
+  if (missing.length > 0) installDebianPackages(missing);
+}
+
+function missingServers() {
+  addPostgresToPath();
+  const missing = [];
+  if (!isThere('redis-server')) missing.push({ name: 'Redis', debian: 'redis-server' });
+  if (!isThere('pg_ctl') || !isThere('initdb')) {
+    missing.push({ name: 'PostgreSQL', debian: 'postgresql' });
+  }
+  return missing;
+}
+
+/** Debian keeps the server's tools of each version apart, outside PATH. */
+function addPostgresToPath() {
+  const base = '/usr/lib/postgresql';
+  if (isThere('pg_ctl') || !existsSync(base)) return;
+  const newest = readdirSync(base).sort((a, b) => Number(b) - Number(a))[0];
+  if (newest) process.env.PATH = `${process.env.PATH}${delimiter}${base}/${newest}/bin`;
+}
+
+function isThere(program) {
+  return spawnSync(program, ['--version']).status === 0;
+}
+
+function installDebianPackages(packages) {
+  const admin = administratorPrefix();
+  if (!admin || !isThere('apt-get')) return;
+  say(`installing ${packages.join(', ')}`);
+  const run = (...command) => {
+    const [program, ...args] = [...admin, ...command];
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    return spawnSync(program, args, { stdio: ['ignore', 2, 2], env }).status === 0;
+  };
+  const letServicesStart = forbidServices();
+  try {
+    const isDone =
+      run('apt-get', '-qq', 'update') &&
+      run('apt-get', '-qq', 'install', '-y', '--no-install-recommends', ...packages);
+    if (!isDone) say(`could not install ${packages.join(', ')}`);
+  } finally {
+    letServicesStart();
+  }
+}
+
+/** Root needs no prefix; a CI machine usually lets its user become root without a password. */
+function administratorPrefix() {
+  if (process.getuid?.() === 0) return [];
+  const maySudo = process.env.CI === 'true' && spawnSync('sudo', ['-n', 'true']).status === 0;
+  return maySudo ? ['sudo', '-n', '--preserve-env=DEBIAN_FRONTEND'] : undefined;
+}
+
+/** Debian starts a service when its package is installed, unless this policy says no. */
+function forbidServices() {
+  const policy = '/usr/sbin/policy-rc.d';
+  if (process.getuid?.() !== 0 || existsSync(policy)) return () => {};
+  writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  return () => rmSync(policy, { force: true });
+}
+
+function say(line) {
+  process.stderr.write(`test: ${line}\n`);
+}
