@@ -6,6 +6,7 @@ export * from './environment.ts';
 export * from './errors.ts';
 export * from './file-path.ts';
 export * from './ids.ts';
+export * from './key-file.ts';
 export * from './node-protocol.ts';
 export * from './public-messages.ts';
 export * from './replication-job.ts';

@@ -31,7 +31,9 @@ export interface NodeDirectory {
   /** The room that an upload of this size is about to take counts as taken until the release is called. */
   reserve(id: NodeId, sizeBytes: number): () => void;
   /** Called when a node registers, returns, goes away or changes its address. */
-  onChange(listener: (change: { id: NodeId; state: NodeState; isNew: boolean }) => void): () => void;
+  onChange(
+    listener: (change: { id: NodeId; state: NodeState; isNew: boolean }) => void,
+  ): () => void;
   /** Why the master may not serve, or undefined: it is in recovery (`in-recovery`). */
   recovery(): string | undefined;
   close(): Promise<void>;

@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** Where the client finds the store and what opens it. */
+export interface ClientConfig {
+  readonly url: string;
+  readonly key: string | undefined;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const defaultUrl = 'http://127.0.0.1:7040';
+
+/** The user's configuration file: `dfs/config.json` under `XDG_CONFIG_HOME`, else under `~/.config`. */
+export const configFileOf = (environment: Environment) =>
+  join(environment['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'dfs', 'config.json');
+
+/** Where `dfs up` keeps data by default: `dfs` under `XDG_DATA_HOME`, else under `~/.local/share`. */
+export const dataDirOf = (environment: Environment) =>
+  join(environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'dfs');
+
+/** Address and key from `DFS_URL` and `DFS_KEY`, else from the configuration file, else the default address without a key. */
+export function readClientConfig(environment: Environment): ClientConfig {
+  const file = readConfigFile(configFileOf(environment));
+  const url = environment['DFS_URL']?.trim() || file.url || defaultUrl;
+  // A key belongs to one store: the file's key is not sent to an address that came from elsewhere.
+  const fileKey = url.replace(/\/+$/, '') === file.url ? file.key : undefined;
+  return { url: url.replace(/\/+$/, ''), key: environment['DFS_KEY']?.trim() || fileKey };
+}
+
+function readConfigFile(path: string): { url?: string; key?: string } {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as { url?: string; key?: string };
+  } catch {
+    // Absent or unreadable: the store says itself that a key is missing.
+    return {};
+  }
+}

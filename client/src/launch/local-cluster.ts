@@ -1,0 +1,261 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeKeyFile } from '@dfs/shared';
+import { type ClusterFile, removeClusterFile, writeClusterFile } from './cluster-file.ts';
+import { isPortFree, portOrAny } from './ports.ts';
+import { LaunchError, LaunchedProgram, type ProgramName, type ReadyInfo } from './program.ts';
+
+export interface LocalClusterOptions {
+  readonly dataDir: string;
+  readonly nodeCount: number;
+  /** The public port; 0: every port is a free one. */
+  readonly port: number;
+  readonly copies: number | undefined;
+  readonly restart: boolean;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** A line for the person who watches. */
+  readonly say: (line: string) => void;
+}
+
+const managementPort = 7041;
+const firstNodePort = 7050;
+const stopPatienceMs = 15_000;
+/** A program that lived at least this long is started again at once; before, after a growing pause. */
+const steadyAfterMs = 10_000;
+const restartPauseMaxMs = 10_000;
+
+/** Settings of one program that must not leak from the launcher's environment into all of them. */
+const ownSettings = [
+  'DFS_CLUSTER_KEY',
+  'SHARD_KEY',
+  'DFS_DATA',
+  'DFS_PORT',
+  'DFS_MANAGEMENT_PORT',
+  'DFS_NODE_NAME',
+  'INSTANCE_NAME',
+  'DFS_NODE_URL',
+  'DFS_NODE_PUBLIC_URL',
+  'DFS_MASTER_URL',
+  'DFS_SLOTS',
+  'DFS_ZONE',
+  'DFS_URL',
+  'DFS_KEY',
+];
+
+/** One program of the cluster across its restarts. */
+interface Member {
+  readonly label: string;
+  readonly program: ProgramName;
+  environment: Record<string, string | undefined>;
+  process: LaunchedProgram;
+  info: ReadyInfo;
+  startedAtMs: number;
+  quickEnds: number;
+}
+
+/** A master, storage nodes and a replicator on this machine, watched and started again when one dies. */
+export class LocalCluster {
+  readonly #options: LocalClusterOptions;
+  readonly #base: Record<string, string | undefined>;
+  readonly keyFile: string;
+  readonly logDir: string;
+  #master: Member | undefined;
+  #replicator: Member | undefined;
+  #nodes: Member[] = [];
+  /** Every process that may still run, those that are starting included. */
+  readonly #processes = new Set<LaunchedProgram>();
+  #isStopping = false;
+  #isReady = false;
+
+  constructor(options: LocalClusterOptions) {
+    this.#options = options;
+    this.keyFile = join(options.dataDir, 'cluster.key');
+    this.logDir = join(options.dataDir, 'logs');
+    const environment = { ...options.environment };
+    for (const name of ownSettings) delete environment[name];
+    this.#base = { ...environment, DFS_HOST: '127.0.0.1', DFS_CLUSTER_KEY_FILE: this.keyFile };
+  }
+
+  /** Starts all and resolves when every node has registered and `cluster.json` is written. Rejects with `LaunchError`; nothing keeps running then. */
+  async start(): Promise<ClusterFile> {
+    const { dataDir, port } = this.#options;
+    await mkdir(this.logDir, { recursive: true });
+    await makeKeyFile(this.keyFile);
+    if (port !== 0 && !(await isPortFree(port))) {
+      throw new LaunchError(
+        `Port ${port} of 127.0.0.1 is taken: choose another with --port, or --port 0 for any.`,
+      );
+    }
+    try {
+      await this.#startMaster();
+      // The master holds the lock of the data now, so whatever file is there was left behind.
+      await removeClusterFile(dataDir);
+      await this.#startOthers();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#isReady = true;
+    return this.#describe();
+  }
+
+  /** Stops the replicator, the master and the nodes, in this order, each with time to finish what it does. */
+  async stop(): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    if (this.#isReady) await removeClusterFile(this.#options.dataDir);
+    await this.#stopMembers(this.#replicator ? [this.#replicator] : []);
+    await this.#stopMembers(this.#master ? [this.#master] : []);
+    await this.#stopMembers(this.#nodes);
+    await Promise.all([...this.#processes].map((process) => process.stop(stopPatienceMs)));
+  }
+
+  async #startMaster(): Promise<void> {
+    const { dataDir, port, copies } = this.#options;
+    this.#master = await this.#launch('master', 'master', {
+      DFS_DATA: join(dataDir, 'master'),
+      DFS_PORT: String(port),
+      DFS_MANAGEMENT_PORT: String(port === 0 ? 0 : await portOrAny(managementPort)),
+      ...(copies === undefined ? {} : { DFS_COPIES: String(copies) }),
+    });
+    // A restart must be found under the same addresses.
+    const { environment, info } = this.#master;
+    environment['DFS_PORT'] = String(info.port);
+    environment['DFS_MANAGEMENT_PORT'] = String(info.managementPort);
+  }
+
+  async #startOthers(): Promise<void> {
+    const { dataDir, port, nodeCount } = this.#options;
+    const masterUrl = this.#master?.info.managementUrl;
+    const numbers = Array.from({ length: nodeCount }, (_, index) => index + 1);
+    const ports = await Promise.all(
+      numbers.map((number) => (port === 0 ? 0 : portOrAny(firstNodePort + number - 1))),
+    );
+    const started = await Promise.allSettled([
+      this.#launch('replicator', 'replicator', { DFS_MASTER_URL: masterUrl }).then((member) => {
+        this.#replicator = member;
+      }),
+      ...numbers.map(async (number, index) => {
+        const node = await this.#launch(`node-${number}`, 'storage-node', {
+          DFS_MASTER_URL: masterUrl,
+          DFS_NODE_NAME: `node-${number}`,
+          DFS_DATA: join(dataDir, `node-${number}`),
+          DFS_PORT: String(ports[index]),
+          DFS_NODE_PUBLIC_URL: 'self',
+        });
+        node.environment['DFS_PORT'] = String(node.info.port);
+        this.#nodes.push(node);
+      }),
+    ]);
+    this.#nodes.sort((a, b) => a.label.localeCompare(b.label, 'en', { numeric: true }));
+    const failed = started.find((result) => result.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  async #launch(
+    label: string,
+    program: ProgramName,
+    settings: Record<string, string | undefined>,
+  ): Promise<Member> {
+    const environment = { ...this.#base, ...settings };
+    const launched = this.#spawn(label, program, environment);
+    let info: ReadyInfo;
+    try {
+      info = await launched.ready();
+    } catch (error) {
+      throw new LaunchError(`${label} does not start: ${(error as Error).message}`);
+    }
+    const member: Member = {
+      label,
+      program,
+      environment,
+      process: launched,
+      info,
+      startedAtMs: Date.now(),
+      quickEnds: 0,
+    };
+    void this.#watch(member);
+    return member;
+  }
+
+  #spawn(label: string, program: ProgramName, environment: Member['environment']) {
+    const logFile = join(this.logDir, `${label}.log`);
+    const launched = new LaunchedProgram({ program, environment, logFile });
+    this.#processes.add(launched);
+    void launched.exited.then(() => this.#processes.delete(launched));
+    return launched;
+  }
+
+  async #watch(member: Member): Promise<void> {
+    for (;;) {
+      const { pid } = member.process;
+      const { code, signal } = await member.process.exited;
+      if (this.#isStopping) return;
+      const how = signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
+      if (!this.#options.restart) {
+        this.#options.say(`${member.label} (pid ${pid}) ${how}; it stays away (--no-restart).`);
+        return;
+      }
+      await this.#restart(member, `${member.label} (pid ${pid}) ${how}`);
+      if (this.#isStopping) return;
+    }
+  }
+
+  /** Starts a member again until it serves; every attempt is said. */
+  async #restart(member: Member, what: string): Promise<void> {
+    member.quickEnds = Date.now() - member.startedAtMs < steadyAfterMs ? member.quickEnds + 1 : 0;
+    const pauseMs =
+      member.quickEnds < 2 ? 0 : Math.min(restartPauseMaxMs, 250 * 2 ** member.quickEnds);
+    this.#options.say(`${what}; starting it again${pauseMs > 0 ? ` in ${pauseMs / 1000} s` : ''}.`);
+    if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    if (this.#isStopping) return;
+    member.startedAtMs = Date.now();
+    member.process = this.#spawn(member.label, member.program, member.environment);
+    try {
+      member.info = await member.process.ready();
+    } catch (error) {
+      if (!this.#isStopping) this.#options.say(`${member.label}: ${(error as Error).message}`);
+      return;
+    }
+    this.#options.say(`${member.label} is back (pid ${member.process.pid}).`);
+    if (this.#isReady && !this.#isStopping) await this.#describe();
+  }
+
+  async #stopMembers(members: readonly Member[]): Promise<void> {
+    await Promise.all(
+      members.map(async ({ label, process }) => {
+        const went = await process.stop(stopPatienceMs);
+        if (!went)
+          this.#options.say(
+            `${label} did not stop within ${stopPatienceMs / 1000} s: ended by force.`,
+          );
+      }),
+    );
+  }
+
+  async #describe(): Promise<ClusterFile> {
+    const master = this.#master?.info;
+    const cluster: ClusterFile = {
+      url: master?.url ?? '',
+      managementUrl: master?.managementUrl ?? '',
+      keyFile: this.keyFile,
+      launcher: { pid: process.pid },
+      master: { pid: this.#master?.process.pid ?? 0 },
+      replicator: { pid: this.#replicator?.process.pid ?? 0 },
+      nodes: this.#nodes.map(({ info, process }) => ({
+        id: info.nodeId ?? '',
+        name: info.name ?? '',
+        url: info.url ?? '',
+        pid: process.pid,
+        dataDir: info.dataDir ?? '',
+      })),
+    };
+    await writeClusterFile(this.#options.dataDir, cluster);
+    return cluster;
+  }
+
+  /** The cluster key, for the client's configuration file. */
+  async readKey(): Promise<string> {
+    return (await readFile(this.keyFile, 'utf8')).trim();
+  }
+}

@@ -1,0 +1,161 @@
+import { createServer, type Server } from 'node:http';
+import {
+  type Clock,
+  type DamageReport,
+  decideRetry,
+  errorBodyOf,
+  type Heartbeat,
+  httpStatusOf,
+  keyOfHeaders,
+  type LeaseAnswer,
+  type LeaseRequest,
+  parseBlobId,
+  parseNodeId,
+  type ReplicationAttempt,
+  type ReplicationReport,
+  StoreError,
+  secretsEqual,
+} from '@dfs/shared';
+import type { Logger } from '@dfs/shared/cluster';
+import express, { type NextFunction, type Request, type Response } from 'express';
+import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
+
+export interface ClusterServerDependencies {
+  readonly metadata: MetadataRepository;
+  readonly nodes: HeartbeatNodeDirectory;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly clusterKey: string | undefined;
+  readonly random: () => number;
+  /** Absent when jobs travel through Redis. */
+  readonly lease?: (request: LeaseRequest, signal: AbortSignal) => Promise<LeaseAnswer>;
+  /** Outcomes were committed, or a node found damage: the repair loop forgets or looks. */
+  readonly onAttempts: (attempts: readonly ReplicationAttempt[]) => void;
+  readonly onDamage: () => void;
+}
+
+/** Attempts in one report at most; a body is bounded accordingly. */
+const attemptsMax = 1_000;
+const bodyMax = '2mb';
+
+/** The management port: what nodes and replicators tell and ask the master (`shared/src/cluster-messages.ts`). */
+export function createClusterServer(dependencies: ClusterServerDependencies): Server {
+  const { metadata, nodes, clock, random } = dependencies;
+  const app = express().disable('x-powered-by').disable('etag');
+  app.get('/healthz', (_request, response) => {
+    response.type('text').send('ok\n');
+  });
+  app.use((request, _response, next) => {
+    checkKey(request, dependencies.clusterKey);
+    next();
+  });
+  app.use(express.json({ limit: bodyMax }));
+
+  app.post('/cluster/heartbeat', async (request, response) => {
+    const heartbeat = bodyOf<Heartbeat>(request, ['nodeId', 'instanceId', 'name', 'port']);
+    parseNodeId(heartbeat.nodeId);
+    response.json(await nodes.heartbeat(heartbeat, request.socket.remoteAddress ?? ''));
+  });
+
+  app.get('/cluster/nodes', (_request, response) => {
+    response.json(nodes.nodeMap());
+  });
+
+  app.post('/cluster/damage', async (request, response) => {
+    const { nodeId, damages } = bodyOf<DamageReport>(request, ['nodeId', 'damages']);
+    for (const damage of damages) parseBlobId(damage.blobId);
+    await metadata.recordDamage(parseNodeId(nodeId), damages, clock.now());
+    dependencies.onDamage();
+    response.sendStatus(204);
+  });
+
+  app.post('/cluster/replications', async (request, response) => {
+    const { attempts } = bodyOf<ReplicationReport>(request, ['attempts']);
+    if (attempts.length > attemptsMax) {
+      throw new StoreError('too-large', `A report holds at most ${attemptsMax} attempts.`, {
+        hint: 'Send it in parts.',
+      });
+    }
+    await metadata.recordReplications(attempts, (attempt, attemptsMade) => {
+      const failure = { code: attempt.errorCode ?? 'internal', attempt: Math.max(1, attemptsMade) };
+      return clock.now() + decideRetry(failure, random()).delayMs;
+    });
+    dependencies.onAttempts(attempts);
+    response.sendStatus(204);
+  });
+
+  app.post('/cluster/leases', async (request, response) => {
+    const lease = bodyOf<LeaseRequest>(request, ['workerId', 'maxJobs', 'waitMs']);
+    if (!dependencies.lease) {
+      throw new StoreError('conflict', 'This master hands its replication jobs to Redis.', {
+        hint: 'Give the replicator the same DFS_REDIS_URL as the master.',
+      });
+    }
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    response.json(await dependencies.lease(lease, gone.signal));
+  });
+
+  app.use((request: Request) => {
+    throw new StoreError(
+      'not-found',
+      `The management port has no ${request.method} ${request.path}.`,
+      {
+        hint: 'Users and the dfs command speak to the public port.',
+      },
+    );
+  });
+  app.use((error: unknown, _request: Request, response: Response, next: NextFunction) => {
+    if (response.headersSent) return next(error);
+    const known = storeErrorOf(error);
+    if (!known) dependencies.logger.error('management request failed', { error });
+    response.status(known ? httpStatusOf[known.kind] : 500).json(errorBodyOf(known ?? error));
+  });
+
+  const server = createServer(app);
+  // Leases are long polls; keep-alive outlives the clients' own pools.
+  server.requestTimeout = 0;
+  server.keepAliveTimeout = 65_000;
+  return server;
+}
+
+function checkKey(request: Request, clusterKey: string | undefined): void {
+  if (clusterKey === undefined) return;
+  const given = keyOfHeaders(request.headers);
+  if (given !== undefined && secretsEqual(given, clusterKey)) return;
+  throw new StoreError(
+    'unauthorized',
+    given === undefined
+      ? 'The management port wants the cluster key.'
+      : 'The cluster key is wrong.',
+    { hint: 'Give every program of the cluster the same DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.' },
+  );
+}
+
+/** The JSON body when it is an object with these members; each caller judges what they hold. */
+function bodyOf<T extends object>(request: Request, members: readonly (keyof T & string)[]): T {
+  const body: unknown = request.body;
+  if (typeof body === 'object' && body !== null) {
+    const missing = members.filter((member) => !(member in body));
+    if (missing.length === 0) return body as T;
+    throw new StoreError('invalid-request', `The message lacks ${missing.join(', ')}.`, {
+      hint: 'Run the same version of dfs everywhere.',
+    });
+  }
+  throw new StoreError('invalid-request', 'The message is no JSON object.', {
+    hint: 'Send application/json.',
+  });
+}
+
+/** Our own errors, and those of the JSON parser as ours; undefined for what nobody expected. */
+function storeErrorOf(error: unknown): StoreError | undefined {
+  if (error instanceof StoreError) return error;
+  const status = (error as { status?: number }).status;
+  if (status === 413)
+    return new StoreError('too-large', 'The message is too large.', { cause: error });
+  if (status !== undefined && status < 500) {
+    return new StoreError('invalid-request', 'The message cannot be read.', { cause: error });
+  }
+  return undefined;
+}

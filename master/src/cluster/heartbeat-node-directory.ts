@@ -1,0 +1,320 @@
+import {
+  type Clock,
+  type Heartbeat,
+  type HeartbeatAnswer,
+  type NodeId,
+  type NodeMap,
+  type NodeState,
+  StoreError,
+} from '@dfs/shared';
+import { HttpBlobStore, type Logger } from '@dfs/shared/cluster';
+import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
+import { CountedNodeStore } from './counted-node-store.ts';
+import type { NodeDirectory, NodeSnapshot, NodeStore } from './node-directory.ts';
+import { judgeCluster } from './recovery.ts';
+
+export interface NodeDirectoryDependencies {
+  readonly metadata: MetadataRepository;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly clusterKey: string | undefined;
+  readonly config: { readonly nodeTimeoutMs: number; readonly heartbeatEveryMs: number };
+}
+
+/** A gap between two ticks longer than this means that this process stood still: nobody's silence counts. */
+const gapMaxMs = 2_000;
+const tickEveryMs = 500;
+const probeTimeoutMs = 1_000;
+/** A main loop or a disk that stood still for longer takes no new blobs. */
+const loopAgeMaxMs = 10_000;
+const diskWriteAgeMaxMs = 60_000;
+/** Used bytes and the last heartbeat are written down this often; a change of address or state at once. */
+const saveEveryMs = 60_000;
+
+type ChangeListener = Parameters<NodeDirectory['onChange']>[0];
+
+/** One node as remembered between heartbeats. */
+class KnownNode {
+  record: NodeRecord;
+  /** Random per start of the node's process; undefined until its first heartbeat to this master. */
+  instanceId: string | undefined;
+  state: NodeState;
+  freeBytes = 0;
+  reservedBytes = 0;
+  heardAtMonotonicMs: number;
+  savedAtMonotonicMs = 0;
+  readonly store: CountedNodeStore;
+  isProbing = false;
+
+  constructor(record: NodeRecord, nowMonotonicMs: number, store: CountedNodeStore) {
+    this.record = record;
+    // What the database remembers is no news of the present: a node counts as up when it was heard.
+    this.state = record.state === 'up' || record.state === 'down' ? 'suspect' : record.state;
+    this.heardAtMonotonicMs = nowMonotonicMs;
+    this.store = store;
+  }
+}
+
+/** The node directory fed by heartbeats. `start` reads the known nodes and begins to count silence. */
+export class HeartbeatNodeDirectory implements NodeDirectory {
+  readonly #deps: NodeDirectoryDependencies;
+  readonly #nodes = new Map<NodeId, KnownNode>();
+  readonly #listeners = new Set<ChangeListener>();
+  /** Fenced newcomers that were spoken of, so that each gets one line. */
+  readonly #fenced = new Set<string>();
+  #recovery: string | undefined;
+  #tickTimer: NodeJS.Timeout | undefined;
+  #tickedAtMonotonicMs = 0;
+
+  constructor(dependencies: NodeDirectoryDependencies) {
+    this.#deps = dependencies;
+  }
+
+  async start(): Promise<void> {
+    for (const record of await this.#deps.metadata.listNodes()) {
+      if (record.state !== 'removed') this.#remember(record);
+    }
+    this.#tickedAtMonotonicMs = this.#deps.clock.monotonic();
+    this.#tickTimer = setInterval(() => this.tick(), tickEveryMs);
+    this.#tickTimer.unref();
+  }
+
+  snapshots(): readonly NodeSnapshot[] {
+    return [...this.#nodes.values()].map((node) => this.#snapshot(node));
+  }
+
+  find(id: NodeId): NodeSnapshot | undefined {
+    const node = this.#nodes.get(id);
+    return node && this.#snapshot(node);
+  }
+
+  storeOf(id: NodeId): NodeStore {
+    const node = this.#nodes.get(id);
+    if (node) return node.store;
+    throw new StoreError('unavailable', `No node with the id ${id} is known.`, {
+      hint: 'Look at "dfs nodes".',
+    });
+  }
+
+  reserve(id: NodeId, sizeBytes: number): () => void {
+    const node = this.#nodes.get(id);
+    if (!node) return () => {};
+    node.reservedBytes += sizeBytes;
+    let isHeld = true;
+    return () => {
+      if (isHeld) node.reservedBytes -= sizeBytes;
+      isHeld = false;
+    };
+  }
+
+  onChange(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  recovery(): string | undefined {
+    return this.#recovery;
+  }
+
+  nodeMap(): NodeMap {
+    const { clusterId, epoch } = this.#deps.metadata.identity();
+    const nodes = [...this.#nodes.values()].map(({ record, state }) => ({
+      id: record.id,
+      name: record.name,
+      url: record.url,
+      state,
+    }));
+    return { clusterId, epoch, nodes };
+  }
+
+  /**
+   * Takes a node's word. `remoteAddress` is the address of its connection, used where it announces none.
+   * Rejects: `wrong-cluster`, `in-recovery`, `fenced` (another process answers for this id at the address known so far).
+   */
+  async heartbeat(heartbeat: Heartbeat, remoteAddress: string): Promise<HeartbeatAnswer> {
+    const { metadata, clock, config } = this.#deps;
+    await this.#checkCluster(heartbeat);
+    const url = heartbeat.url || `http://${hostOf(remoteAddress)}:${heartbeat.port}`;
+    await this.#checkAddress(heartbeat, url);
+    await this.#accept(heartbeat, url);
+    const { clusterId, epoch } = metadata.identity();
+    return {
+      clusterId,
+      epoch,
+      journal: metadata.journalNumber(),
+      masterTimeMs: clock.now(),
+      heartbeatEveryMs: config.heartbeatEveryMs,
+    };
+  }
+
+  /** One look at the time: who fell silent. Called by a timer; a test calls it after moving its clock. */
+  tick(): void {
+    const now = this.#deps.clock.monotonic();
+    const stoodStill = now - this.#tickedAtMonotonicMs > gapMaxMs;
+    this.#tickedAtMonotonicMs = now;
+    for (const node of this.#nodes.values()) {
+      if (stoodStill) node.heardAtMonotonicMs = now;
+      const isSilent = now - node.heardAtMonotonicMs > this.#deps.config.nodeTimeoutMs;
+      if (isSilent && (node.state === 'up' || node.state === 'suspect')) this.#become(node, 'down');
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#tickTimer);
+    await Promise.all([...this.#nodes.values()].map((node) => node.store.close()));
+  }
+
+  async #checkCluster(heartbeat: Heartbeat): Promise<void> {
+    const { metadata, logger } = this.#deps;
+    const verdict = judgeCluster(heartbeat, {
+      ...metadata.identity(),
+      journal: metadata.journalNumber(),
+      isEmpty: heartbeat.clusterId === undefined ? false : await metadata.isEmpty(),
+    });
+    if (verdict.kind === 'recovery') {
+      if (this.#recovery === undefined) logger.error(verdict.message, { hint: verdict.hint });
+      this.#recovery = verdict.message;
+    }
+    if (verdict.kind !== 'fine') {
+      const kind = verdict.kind === 'recovery' ? 'in-recovery' : 'wrong-cluster';
+      throw new StoreError(kind, verdict.message, { hint: verdict.hint });
+    }
+  }
+
+  /** A known id from a new address is believed when the old address no longer answers for it (design: node identity). */
+  async #checkAddress(heartbeat: Heartbeat, url: string): Promise<void> {
+    const known = this.#nodes.get(heartbeat.nodeId);
+    if (!known || known.record.url === url || known.instanceId === heartbeat.instanceId) return;
+    if (!(await this.#answersFor(known))) return;
+    const line = `Node ${heartbeat.name} at ${url} claims the id ${heartbeat.nodeId}, for which ${known.record.url} still answers: it is kept out.`;
+    if (!this.#fenced.has(heartbeat.instanceId)) this.#deps.logger.warn(line);
+    this.#fenced.add(heartbeat.instanceId);
+    throw new StoreError('fenced', line, {
+      hint: 'Two disks carry one node id, so one is a copy of the other: stop one of the two nodes and give it an empty data directory.',
+    });
+  }
+
+  async #answersFor(node: KnownNode): Promise<boolean> {
+    try {
+      const status = await node.store.status(AbortSignal.timeout(probeTimeoutMs));
+      return status.nodeId === node.record.id;
+    } catch {
+      // No answer, or another node's: the address is free of this id.
+      return false;
+    }
+  }
+
+  async #accept(heartbeat: Heartbeat, url: string): Promise<void> {
+    const { clock, logger } = this.#deps;
+    const known = this.#nodes.get(heartbeat.nodeId);
+    const record: NodeRecord = {
+      id: heartbeat.nodeId,
+      name: heartbeat.name,
+      url,
+      ...(heartbeat.publicUrl === undefined ? {} : { publicUrl: heartbeat.publicUrl }),
+      ...(heartbeat.zone === undefined ? {} : { zone: heartbeat.zone }),
+      state: known?.state === 'draining' ? 'draining' : 'up',
+      dataDir: heartbeat.dataDir,
+      capacityBytes: heartbeat.capacityBytes,
+      usedBytes: heartbeat.usedBytes,
+      lastHeartbeatAtMs: clock.now(),
+    };
+    const node = known ?? this.#remember(record);
+    const isMoved = node.record.url !== url;
+    const isRestarted = node.instanceId !== heartbeat.instanceId;
+    if (isMoved) logger.info('node moved', { node: record.name, from: node.record.url, to: url });
+    node.record = record;
+    node.instanceId = heartbeat.instanceId;
+    node.freeBytes = heartbeat.freeBytes - heartbeat.reserveBytes;
+    node.heardAtMonotonicMs = clock.monotonic();
+    const isWell =
+      heartbeat.loopAgeMs <= loopAgeMaxMs && heartbeat.diskWriteAgeMs <= diskWriteAgeMaxMs;
+    const isSaveDue =
+      !known || isMoved || node.heardAtMonotonicMs - node.savedAtMonotonicMs > saveEveryMs;
+    if (isSaveDue) {
+      node.savedAtMonotonicMs = node.heardAtMonotonicMs;
+      await this.#deps.metadata.saveNode(record);
+    }
+    const state = node.state === 'draining' ? 'draining' : isWell ? 'up' : 'suspect';
+    this.#become(node, state, { isNew: !known, mustTell: !known || isMoved || isRestarted });
+  }
+
+  #become(
+    node: KnownNode,
+    state: NodeState,
+    { isNew = false, mustTell = false }: { isNew?: boolean; mustTell?: boolean } = {},
+  ): void {
+    if (node.state === state && !mustTell) return;
+    if (node.state !== state || isNew) {
+      this.#deps.logger.info(isNew ? 'node registered' : `node is ${state}`, {
+        node: node.record.name,
+        id: node.record.id,
+        url: node.record.url,
+      });
+    }
+    node.state = state;
+    for (const listener of this.#listeners) listener({ id: node.record.id, state, isNew });
+  }
+
+  #remember(record: NodeRecord): KnownNode {
+    const { clusterKey, metadata, clock } = this.#deps;
+    const store: CountedNodeStore = new CountedNodeStore(
+      new HttpBlobStore({
+        nodeId: record.id,
+        url: () => this.#nodes.get(record.id)?.record.url ?? record.url,
+        ...(clusterKey === undefined ? {} : { clusterKey }),
+        epoch: () => metadata.identity().epoch,
+        onOutcome: (outcome) => {
+          if (!outcome.ok) this.#suspect(record.id);
+        },
+      }),
+    );
+    const node = new KnownNode(record, clock.monotonic(), store);
+    this.#nodes.set(record.id, node);
+    return node;
+  }
+
+  /** A request got no answer: nobody else shall wait for it, until it answers a probe or is heard again. */
+  #suspect(id: NodeId): void {
+    const node = this.#nodes.get(id);
+    if (node?.state === 'up') this.#become(node, 'suspect');
+    if (node && node.state === 'suspect' && !node.isProbing) this.#probe(node);
+  }
+
+  #probe(node: KnownNode): void {
+    node.isProbing = true;
+    const heardAtMs = node.heardAtMonotonicMs;
+    const timer = setTimeout(async () => {
+      const answers = await this.#answersFor(node);
+      node.isProbing = false;
+      if (node.state !== 'suspect' || node.heardAtMonotonicMs !== heardAtMs) return;
+      if (answers) this.#become(node, 'up');
+      else this.#probe(node);
+    }, tickEveryMs);
+    timer.unref();
+  }
+
+  #snapshot(node: KnownNode): NodeSnapshot {
+    const { record } = node;
+    return {
+      id: record.id,
+      name: record.name,
+      url: record.url,
+      ...(record.publicUrl === undefined ? {} : { publicUrl: record.publicUrl }),
+      ...(record.zone === undefined ? {} : { zone: record.zone }),
+      state: node.state,
+      dataDir: record.dataDir,
+      capacityBytes: record.capacityBytes,
+      usedBytes: record.usedBytes,
+      freeBytes: Math.max(0, node.freeBytes - node.reservedBytes),
+      inFlight: node.store.inFlight,
+      silentForMs: this.#deps.clock.monotonic() - node.heardAtMonotonicMs,
+    };
+  }
+}
+
+/** An address as it stands in a URL: IPv4 without its IPv6 mapping, IPv6 in brackets. */
+function hostOf(remoteAddress: string): string {
+  const address = remoteAddress.replace(/^::ffff:(?=\d+\.)/, '');
+  return address.includes(':') ? `[${address}]` : address;
+}

@@ -1,0 +1,54 @@
+import type { ClusterId, Heartbeat } from '@dfs/shared';
+
+export interface OwnCluster {
+  readonly clusterId: ClusterId;
+  readonly epoch: number;
+  readonly journal: number;
+  /** The database never held a file. */
+  readonly isEmpty: boolean;
+}
+
+export type ClusterVerdict =
+  | { readonly kind: 'fine' }
+  | {
+      readonly kind: 'wrong-cluster' | 'recovery';
+      readonly message: string;
+      readonly hint: string;
+    };
+
+const restoreHint =
+  'Nothing was changed on any node. Bring back the database that belongs to these nodes, or run "dfs restore" to rebuild it from them.';
+
+/**
+ * Whether a node belongs to this database. A node of another cluster is refused, unless this database is empty while the node holds blobs: then it is the
+ * database that is missing, and the master must not serve, place or delete. The same when a node saw a later epoch or journal number of this cluster. Pure.
+ */
+export function judgeCluster(
+  heartbeat: Pick<Heartbeat, 'clusterId' | 'epoch' | 'journal' | 'blobCount' | 'name'>,
+  own: OwnCluster,
+): ClusterVerdict {
+  const { clusterId, epoch, journal, blobCount, name } = heartbeat;
+  if (clusterId === undefined) return { kind: 'fine' };
+  if (clusterId !== own.clusterId) {
+    if (own.isEmpty && blobCount > 0) {
+      return {
+        kind: 'recovery',
+        message: `The master's database is empty, but node ${name} holds ${blobCount} blobs of cluster ${clusterId}.`,
+        hint: restoreHint,
+      };
+    }
+    return {
+      kind: 'wrong-cluster',
+      message: `Node ${name} belongs to cluster ${clusterId}, this master to ${own.clusterId}.`,
+      hint: 'Start the node with the data directory and the master address of one cluster.',
+    };
+  }
+  if (epoch > own.epoch || (epoch === own.epoch && journal > own.journal)) {
+    return {
+      kind: 'recovery',
+      message: `The master's database is older than its nodes: node ${name} saw epoch ${epoch}, change ${journal}; the database ends at epoch ${own.epoch}, change ${own.journal}.`,
+      hint: restoreHint,
+    };
+  }
+  return { kind: 'fine' };
+}

@@ -1,0 +1,72 @@
+import { hostname } from 'node:os';
+import { EnvironmentReader } from '@dfs/shared';
+
+/** Everything the master is told, read once. Durations in ms, sizes in bytes. */
+export interface MasterConfig {
+  readonly dataDir: string;
+  /** A PostgreSQL URL; absent: SQLite in `dataDir`. */
+  readonly databaseUrl: string | undefined;
+  readonly redisUrl: string | undefined;
+  readonly clusterKey: string | undefined;
+  /** Undefined: all addresses. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly managementPort: number;
+  readonly instanceName: string;
+  readonly copies: number;
+  readonly minCopies: number;
+  readonly segmentBytes: number;
+  readonly nodeTimeoutMs: number;
+  readonly heartbeatEveryMs: number;
+  readonly replaceAfterMs: number;
+  readonly gcGraceMs: number;
+  readonly logKeepMs: number;
+  readonly logLevel: string;
+}
+
+const portLimits = { min: 0, max: 65_535 };
+const copiesLimits = { min: 1, max: 16 };
+
+/** Reads the master's settings from the environment. Throws `ConfigurationError` with every fault. */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  clusterKey: string | undefined,
+): MasterConfig {
+  const read = new EnvironmentReader(environment);
+  const config: MasterConfig = {
+    dataDir: read.text('DFS_DATA', './dfs-master'),
+    databaseUrl: read.optional('DFS_DATABASE_URL'),
+    redisUrl: read.optional('DFS_REDIS_URL'),
+    clusterKey,
+    host: read.optional('DFS_HOST') ?? (clusterKey === undefined ? '127.0.0.1' : undefined),
+    port: read.integer('DFS_PORT', 7040, portLimits),
+    managementPort: read.integer('DFS_MANAGEMENT_PORT', 7041, portLimits),
+    instanceName: read.optional('DFS_INSTANCE_NAME', 'INSTANCE_NAME') ?? hostname(),
+    copies: read.integer('DFS_COPIES', 3, copiesLimits),
+    minCopies: read.integer('DFS_MIN_COPIES', 1, copiesLimits),
+    segmentBytes: read.bytes('DFS_SEGMENT_BYTES', 2 ** 30, { min: 1 }),
+    nodeTimeoutMs: read.durationMs('DFS_NODE_TIMEOUT', 15_000, { min: 500 }),
+    heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
+    replaceAfterMs: read.durationMs('DFS_REPLACE_AFTER', 60_000),
+    gcGraceMs: read.durationMs('DFS_GC_GRACE', 15 * 60_000),
+    logKeepMs: read.durationMs('DFS_LOG_KEEP', 30 * 86_400_000, { min: 1_000 }),
+    logLevel: read.text('DFS_LOG_LEVEL', 'info'),
+  };
+  if (config.minCopies > config.copies) {
+    read.fault(
+      `DFS_MIN_COPIES is ${config.minCopies}, more than DFS_COPIES (${config.copies}): it must not be.`,
+    );
+  }
+  if (config.databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(config.databaseUrl)) {
+    read.fault('DFS_DATABASE_URL must be a postgres:// URL; leave it out for SQLite.');
+  }
+  if (clusterKey === undefined && !isLoopback(config.host ?? '')) {
+    read.fault(
+      `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
+    );
+  }
+  read.finish();
+  return Object.freeze(config);
+}
+
+const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
