@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { delimiter, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -31,7 +31,7 @@ export function runVitest({ projects, args = [], node = process.execPath }) {
         cwd: root,
         stdio: ['ignore', 'inherit', 'inherit'],
         // What a test starts by name must be the same Node.js.
-        env: { ...process.env, PATH: `${dirname(node)}:${process.env.PATH}` },
+        env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` },
       },
     );
     const outcome = existsSync(report)
