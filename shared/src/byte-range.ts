@@ -21,7 +21,10 @@ const rangesMax = 16;
 export function parseRangeHeader(header: string | undefined): RangeSpec[] | undefined {
   const match = header === undefined ? null : /^bytes\s*=\s*(.+)$/i.exec(header.trim());
   if (!match?.[1]) return undefined;
-  const parts = match[1].split(',').map((part) => part.trim()).filter((part) => part !== '');
+  const parts = match[1]
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
   if (parts.length === 0 || parts.length > rangesMax) return undefined;
   const specs: RangeSpec[] = [];
   for (const part of parts) {
@@ -50,9 +53,13 @@ export function resolveRange(spec: RangeSpec, sizeBytes: number): ByteRange | un
 export function resolveRanges(specs: readonly RangeSpec[], sizeBytes: number): ByteRange[] {
   const ranges = specs.flatMap((spec) => resolveRange(spec, sizeBytes) ?? []);
   if (ranges.length > 0) return ranges;
-  throw new StoreError('range-not-satisfiable', `The range lies outside the content of ${sizeBytes} bytes.`, {
-    hint: `Ask for bytes 0 to ${Math.max(0, sizeBytes - 1)}.`,
-  });
+  throw new StoreError(
+    'range-not-satisfiable',
+    `The range lies outside the content of ${sizeBytes} bytes.`,
+    {
+      hint: `Ask for bytes 0 to ${Math.max(0, sizeBytes - 1)}.`,
+    },
+  );
 }
 
 export const contentRangeOf = (range: ByteRange, sizeBytes: number) =>

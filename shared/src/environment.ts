@@ -1,10 +1,29 @@
 import { readFileSync } from 'node:fs';
 
 const byteUnits: Readonly<Record<string, number>> = {
-  '': 1, b: 1, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40,
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
 };
 const durationUnits: Readonly<Record<string, number>> = {
-  ms: 1, s: 1e3, '': 1e3, m: 6e4, min: 6e4, h: 36e5, d: 864e5,
+  ms: 1,
+  s: 1e3,
+  '': 1e3,
+  m: 6e4,
+  min: 6e4,
+  h: 36e5,
+  d: 864e5,
 };
 
 function withUnit(text: string, units: Readonly<Record<string, number>>): number | undefined {
@@ -66,7 +85,12 @@ export class EnvironmentReader {
     if (text === undefined) return fallback;
     const value = parseBytes(text);
     if (value !== undefined && value >= limits.min) return value;
-    return this.#fault(name, text, `a number of bytes such as 64MiB, at least ${limits.min}`, fallback);
+    return this.#fault(
+      name,
+      text,
+      `a number of bytes such as 64MiB, at least ${limits.min}`,
+      fallback,
+    );
   }
 
   durationMs(name: string, fallback: number, limits: { min: number } = { min: 0 }): number {
@@ -74,7 +98,12 @@ export class EnvironmentReader {
     if (text === undefined) return fallback;
     const value = parseDurationMs(text);
     if (value !== undefined && value >= limits.min) return value;
-    return this.#fault(name, text, `a duration such as 15s, 5m or 24h, at least ${limits.min} ms`, fallback);
+    return this.#fault(
+      name,
+      text,
+      `a duration such as 15s, 5m or 24h, at least ${limits.min} ms`,
+      fallback,
+    );
   }
 
   flag(name: string, fallback: boolean): boolean {
@@ -88,7 +117,8 @@ export class EnvironmentReader {
   url(name: string): string | undefined {
     const text = this.optional(name);
     if (text === undefined) return undefined;
-    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text.replace(/\/+$/, '');
+    if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol))
+      return text.replace(/\/+$/, '');
     return this.#fault(name, text, 'a URL such as http://10.0.0.5:7041', undefined);
   }
 
@@ -96,7 +126,8 @@ export class EnvironmentReader {
   secret(name: string, ...aliases: string[]): string | undefined {
     const value = this.optional(name, ...aliases);
     const file = this.optional(`${name}_FILE`);
-    const secret = value ?? (file === undefined ? undefined : this.#secretOfFile(`${name}_FILE`, file));
+    const secret =
+      value ?? (file === undefined ? undefined : this.#secretOfFile(`${name}_FILE`, file));
     return secret;
   }
 
@@ -106,7 +137,9 @@ export class EnvironmentReader {
       if (secret !== '') return secret;
       this.#faults.push(`${name}: the file ${file} is empty.`);
     } catch (error) {
-      this.#faults.push(`${name}: the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+      this.#faults.push(
+        `${name}: the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}).`,
+      );
     }
     return undefined;
   }

@@ -119,10 +119,23 @@ export function errorBodyOf(error: unknown, requestId?: string): ErrorBody {
 
 const kinds: ReadonlySet<string> = new Set(storeErrorKinds);
 const kindOfStatus: Readonly<Record<number, StoreErrorKind>> = {
-  400: 'invalid-request', 401: 'unauthorized', 403: 'forbidden', 404: 'not-found', 405: 'method-not-allowed',
-  409: 'conflict', 410: 'expired', 412: 'precondition-failed', 413: 'too-large', 416: 'range-not-satisfiable',
-  421: 'wrong-node', 429: 'too-many-requests', 500: 'internal', 502: 'unavailable', 503: 'unavailable',
-  504: 'unavailable', 507: 'no-room',
+  400: 'invalid-request',
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'not-found',
+  405: 'method-not-allowed',
+  409: 'conflict',
+  410: 'expired',
+  412: 'precondition-failed',
+  413: 'too-large',
+  416: 'range-not-satisfiable',
+  421: 'wrong-node',
+  429: 'too-many-requests',
+  500: 'internal',
+  502: 'unavailable',
+  503: 'unavailable',
+  504: 'unavailable',
+  507: 'no-room',
 };
 
 /**
@@ -131,11 +144,15 @@ const kindOfStatus: Readonly<Record<number, StoreErrorKind>> = {
  */
 export function errorOfAnswer(status: number, body: string, retryAfter?: string): StoreError {
   const seconds = Number(retryAfter);
-  const wait = retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterSeconds: seconds } : {};
+  const wait =
+    retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterSeconds: seconds } : {};
   try {
     const { error } = JSON.parse(body) as Partial<ErrorBody>;
     if (error && kinds.has(error.code)) {
-      return new StoreError(error.code, error.message, { ...(error.hint ? { hint: error.hint } : {}), ...wait });
+      return new StoreError(error.code, error.message, {
+        ...(error.hint ? { hint: error.hint } : {}),
+        ...wait,
+      });
     }
   } catch {
     // Not one of our bodies: the status alone speaks.

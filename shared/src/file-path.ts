@@ -17,11 +17,15 @@ export function checkName(name: string): string {
   if (name === '.' || name === '..') {
     throw refuse(`${shown(name)} is no name.`, 'Give the full path without "." and "..".');
   }
-  if (name.includes('/')) throw refuse(`The name ${shown(name)} holds a slash.`, 'A name is one part of a path.');
+  if (name.includes('/'))
+    throw refuse(`The name ${shown(name)} holds a slash.`, 'A name is one part of a path.');
   if (name.includes('\0')) throw refuse('A name holds a NUL character.', 'Remove it.');
   if (!name.isWellFormed()) throw refuse('A name is not valid Unicode.', 'Encode names as UTF-8.');
   if (Buffer.byteLength(name) > nameMaxBytes) {
-    throw refuse(`The name ${shown(name)} is longer than ${nameMaxBytes} bytes.`, 'Choose a shorter name.');
+    throw refuse(
+      `The name ${shown(name)} is longer than ${nameMaxBytes} bytes.`,
+      'Choose a shorter name.',
+    );
   }
   return name;
 }
@@ -72,9 +76,11 @@ export const urlPathOf = (path: FilePath) => path.split('/').map(encodeURICompon
 export const namesOf = (path: FilePath): string[] => (path === '/' ? [] : path.slice(1).split('/'));
 /** The last name; empty for the root. */
 export const baseNameOf = (path: FilePath) => path.slice(path.lastIndexOf('/') + 1);
-export const parentOf = (path: FilePath) => (path.slice(0, path.lastIndexOf('/')) || '/') as FilePath;
+export const parentOf = (path: FilePath) =>
+  (path.slice(0, path.lastIndexOf('/')) || '/') as FilePath;
 /** A path one name longer; the name is checked, and the length of the whole. */
-export const childOf = (path: FilePath, name: string): FilePath => filePathOf([...namesOf(path), name]);
+export const childOf = (path: FilePath, name: string): FilePath =>
+  filePathOf([...namesOf(path), name]);
 
 /**
  * The `n`th alternative (n ≥ 1) of a name that is taken: `report.pdf` → `report (1).pdf`; a name that starts with a dot or has no

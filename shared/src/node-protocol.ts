@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, timingSafeEqual, createHash } from 'node:crypto';
+import { createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import type { BlobId, NodeId } from './ids.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { BlobId, NodeId } from './ids.ts';
  *                                 `content-length` or chunked with `x-dfs-size` where known; `x-dfs-part: 1` announces that the blob is part of a larger
  *                                 file and that a trailer `x-dfs-whole` (base64url JSON of WholeFile, or `-` for none) follows the body → 201 BlobReceipt
  *   GET    /blobs/<id>            bytes; `range: bytes=a-b` (one range) → 200 or 206; with `x-dfs-want-description: 1` answers `x-dfs-description` (StoredBlob)
- *   HEAD   /blobs/<id>            as GET without the body
+ *   HEAD   /blobs/<id>            as GET without the body; an error tells its kind in `x-dfs-error`
  *   DELETE /blobs/<id>            `x-dfs-expires` (ms of the master's clock) → 204
  *   POST   /pull                  JSON PullRequest → 200 BlobReceipt
  *   GET    /inventory?after=&limit=   → InventoryPage
@@ -28,6 +28,7 @@ export const nodeHeaders = {
   part: 'x-dfs-part',
   whole: 'x-dfs-whole',
   expires: 'x-dfs-expires',
+  error: 'x-dfs-error',
 } as const;
 
 /** How long to wait for a node: connect, then headers, then between bytes. ms. */
@@ -47,9 +48,11 @@ export interface NodeStatus {
 
 export const blobPathOf = (blobId: BlobId) => `/blobs/${blobId}`;
 
-export const encodeHeaderJson = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+export const encodeHeaderJson = (value: unknown) =>
+  Buffer.from(JSON.stringify(value)).toString('base64url');
 /** Parses what `encodeHeaderJson` made; rejects with SyntaxError on anything else. The caller judges the shape. */
-export const decodeHeaderJson = (text: string): unknown => JSON.parse(Buffer.from(text, 'base64url').toString());
+export const decodeHeaderJson = (text: string): unknown =>
+  JSON.parse(Buffer.from(text, 'base64url').toString());
 
 /** The key for signed blob URLs, derived from the cluster key (HKDF, RFC 5869), so that a signature gives nothing of it away. */
 export function deriveBlobUrlKey(clusterKey: string): Buffer {
@@ -67,11 +70,21 @@ export interface BlobUrlClaims {
 }
 
 const textOf = (claims: BlobUrlClaims) =>
-  ['v1', claims.blobId, claims.nodeId, claims.expiresAtSeconds, claims.contentType ?? '', claims.fileName ?? ''].join('\n');
+  [
+    'v1',
+    claims.blobId,
+    claims.nodeId,
+    claims.expiresAtSeconds,
+    claims.contentType ?? '',
+    claims.fileName ?? '',
+  ].join('\n');
 
 /** Path and query that open one blob of one node for GET and HEAD until it expires. `urlKey` from `deriveBlobUrlKey`. */
 export function signBlobPath(urlKey: Buffer, claims: BlobUrlClaims): string {
-  const query = new URLSearchParams({ node: claims.nodeId, expires: String(claims.expiresAtSeconds) });
+  const query = new URLSearchParams({
+    node: claims.nodeId,
+    expires: String(claims.expiresAtSeconds),
+  });
   if (claims.contentType !== undefined) query.set('type', claims.contentType);
   if (claims.fileName !== undefined) query.set('name', claims.fileName);
   query.set('signature', createHmac('sha256', urlKey).update(textOf(claims)).digest('base64url'));
@@ -110,7 +123,9 @@ export function secretsEqual(given: string, expected: string): boolean {
 }
 
 /** The key in `Authorization: Bearer …` or `SHARD-KEY`, blanks around it dropped; undefined when neither is there. */
-export function keyOfHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): string | undefined {
+export function keyOfHeaders(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): string | undefined {
   const bearer = /^Bearer\s+(.+)$/i.exec(String(headers['authorization'] ?? '').trim())?.[1];
   const shardKey = headers['shard-key'];
   const key = bearer ?? (Array.isArray(shardKey) ? shardKey[0] : shardKey);

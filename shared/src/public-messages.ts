@@ -1,5 +1,5 @@
-import type { BlobId, FileId, NodeId } from './ids.ts';
 import type { NodeState } from './cluster-messages.ts';
+import type { BlobId, FileId, NodeId } from './ids.ts';
 
 /** Bodies of the public port's JSON answers: what the CLI prints with `--json`. Times are ISO 8601 in UTC. */
 
@@ -57,7 +57,12 @@ export interface StatAnswer {
   readonly attributes?: Readonly<Record<string, string>>;
   readonly primary?: NodeName;
   readonly copies?: { readonly stored: number; readonly wanted: number };
-  readonly blobs?: readonly { readonly id: BlobId; readonly offset: number; readonly size: number; readonly md5: string }[];
+  readonly blobs?: readonly {
+    readonly id: BlobId;
+    readonly offset: number;
+    readonly size: number;
+    readonly md5: string;
+  }[];
 }
 
 /** `GET /api/v1/replicas/<path>`: an array of these. `blob` and `sequence` tell the copies of a long file's parts apart. */
@@ -114,7 +119,12 @@ export interface StatusAnswer {
   readonly directories: number;
   readonly bytes: number;
   readonly nodes: { readonly up: number; readonly all: number };
-  readonly replicas: { readonly stored: number; readonly wanted: number; readonly corrupt: number; readonly dropping: number };
+  readonly replicas: {
+    readonly stored: number;
+    readonly wanted: number;
+    readonly corrupt: number;
+    readonly dropping: number;
+  };
   /** Blobs for which there are too few nodes, and blobs with no stored copy. */
   readonly blobsShort: number;
   readonly blobsWithoutCopy: number;

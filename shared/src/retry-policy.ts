@@ -22,8 +22,21 @@ export function backoffMs(attempt: number, random: number): number {
 }
 
 const networkCodes: ReadonlySet<string> = new Set([
-  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN', 'ECONNABORTED',
-  'UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'UND_ERR_RESPONSE_STATUS_CODE',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'UND_ERR_SOCKET',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_RESPONSE_STATUS_CODE',
 ]);
 
 /** True for codes that mean "no answer, or a broken one": the outcome at the other side is unknown. */
@@ -45,7 +58,9 @@ export function decideRetry(failure: Failure, random: number): RetryDecision {
   switch (failure.code) {
     case 'wrong-node':
     case '421':
-      return failure.attempt <= 1 ? { action: 'refresh', delayMs: 0 } : { action: 'other', delayMs: backoff };
+      return failure.attempt <= 1
+        ? { action: 'refresh', delayMs: 0 }
+        : { action: 'other', delayMs: backoff };
     case 'too-many-requests':
     case '429':
       return { action: 'same', delayMs: waited };

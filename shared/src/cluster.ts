@@ -1,0 +1,5 @@
+export * from './digest.ts';
+export * from './http-blob-store.ts';
+export * from './listen.ts';
+export * from './logger.ts';
+export * from './run-program.ts';
