@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { EnvironmentReader } from '@dfs/shared';
 
 /** Where the client finds the store and what opens it. */
 export interface ClientConfig {
@@ -20,13 +21,14 @@ export const configFileOf = (environment: Environment) =>
 export const dataDirOf = (environment: Environment) =>
   join(environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'dfs');
 
-/** Address and key from `DFS_URL` and `DFS_KEY`, else from the configuration file, else the default address without a key. */
+/** Address and key from `DFS_URL` and `DFS_KEY` (or the file `DFS_KEY_FILE`), else from the configuration file, else the default address without a key. */
 export function readClientConfig(environment: Environment): ClientConfig {
   const file = readConfigFile(configFileOf(environment));
   const url = environment['DFS_URL']?.trim() || file.url || defaultUrl;
   // A key belongs to one store: the file's key is not sent to an address that came from elsewhere.
   const fileKey = url.replace(/\/+$/, '') === file.url ? file.key : undefined;
-  return { url: url.replace(/\/+$/, ''), key: environment['DFS_KEY']?.trim() || fileKey };
+  const key = new EnvironmentReader(environment).secret('DFS_KEY') ?? fileKey;
+  return { url: url.replace(/\/+$/, ''), key };
 }
 
 function readConfigFile(path: string): { url?: string; key?: string } {

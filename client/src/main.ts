@@ -1,1 +1,306 @@
-export {};
+import { readFileSync } from 'node:fs';
+import { ConfigurationError, StoreError } from '@dfs/shared';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { StoreApi } from './api.ts';
+import { readClientConfig } from './client-config.ts';
+import { exitCodeOf, exitCodes, exitCodesText } from './exit-codes.ts';
+
+/** Read when asked: only `--version` needs it. */
+const version = () =>
+  (
+    JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    }
+  ).version;
+
+const api = () => new StoreApi(readClientConfig(process.env));
+
+const wholeNumber = (least: number, most: number) => (text: string) => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+  throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+};
+const port = wholeNumber(0, 65_535);
+const copies = wholeNumber(1, 16);
+const json = () => new Option('--json', 'print JSON for programs');
+
+function createProgram(): Command {
+  const program = new Command('dfs')
+    .description('A replicated file store on the machines you already have.')
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText(
+      'after',
+      `
+The store's address and key come from DFS_URL and DFS_KEY (or DFS_KEY_FILE), else from the file that "dfs up" writes.
+
+Exit codes:
+${exitCodesText}
+
+Examples:
+  dfs up                          run a store on this machine
+  dfs put report.pdf              store a file
+  tar c photos | dfs put - photos.tar
+  dfs get report.pdf              read it back
+  dfs replicas report.pdf         see where its copies are`,
+    );
+  // Handled below, so that a wrong call has an exit code of its own.
+  program.exitOverride();
+  program.option('-V, --version', 'print the version');
+  program.on('option:version', () => {
+    process.stdout.write(`${version()}\n`);
+    process.exit(0);
+  });
+  addFileCommands(program);
+  addLookCommands(program);
+  addProgramCommands(program);
+  return program;
+}
+
+function addFileCommands(program: Command): void {
+  program.commandsGroup('Files:');
+  program
+    .command('put')
+    .description('store files')
+    .argument(
+      '<file...>',
+      'local files, or - for standard input; the last one may be the target, see below',
+    )
+    .option('-t, --to <path>', 'where to: a path of the store, a directory when it ends in a slash')
+    .addOption(
+      new Option('--on-conflict <what>', 'when the name is taken')
+        .choices(['rename', 'replace', 'fail'])
+        .default('rename'),
+    )
+    .option('--public', 'readable without a key')
+    .option('--min-copies <n>', 'answer once this many nodes hold it', copies)
+    .option('--type <media type>', 'its content type; guessed from the name otherwise')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      `
+A name that is taken is kept: the new file gets a free one, which is printed.
+The last argument is the target when it follows -, or when it starts or ends with a slash and is no local file.
+
+Examples:
+  dfs put report.pdf
+  dfs put a.jpg b.jpg /photos/
+  dfs put report.pdf --to /2026/final.pdf --on-conflict replace
+  pg_dump shop | dfs put - /backups/shop.sql`,
+    )
+    .action(async (files: string[], options) => {
+      const { put } = await import('./commands/put.ts');
+      await put(api(), files, options);
+    });
+  program
+    .command('get')
+    .description('read a file')
+    .argument('<path>', 'a path of the store, or id:<file id>')
+    .argument(
+      '[local]',
+      'where to: a file, a directory, or - for standard output (default: its name, here)',
+    )
+    .addOption(json())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dfs get report.pdf\n  dfs get /photos/a.jpg pictures/\n  dfs get /backups/shop.sql - | psql shop',
+    )
+    .action(async (path: string, local: string | undefined, options) => {
+      const { get } = await import('./commands/get.ts');
+      await get(api(), path, local, options);
+    });
+  program
+    .command('ls')
+    .description('list a directory')
+    .argument('[path]', 'a directory of the store', '/')
+    .option('-l, --long', 'sizes and times as well')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs ls -l /photos')
+    .action(async (path: string, options) => {
+      const { list } = await import('./commands/look.ts');
+      await list(api(), path, options);
+    });
+}
+
+function addLookCommands(program: Command): void {
+  program.commandsGroup('Looking:');
+  program
+    .command('stat')
+    .description('show what is known of a file or directory')
+    .argument('<path>')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs stat report.pdf')
+    .action(async (path: string, options) => {
+      const { statPath } = await import('./commands/look.ts');
+      await statPath(api(), path, options);
+    });
+  program
+    .command('replicas')
+    .description('show where the copies of a file are')
+    .argument('<path>')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs replicas report.pdf')
+    .action(async (path: string, options) => {
+      const { replicas } = await import('./commands/look.ts');
+      await replicas(api(), path, options);
+    });
+  program
+    .command('nodes')
+    .description('show the storage nodes')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs nodes')
+    .action(async (options) => {
+      const { nodes } = await import('./commands/look.ts');
+      await nodes(api(), options);
+    });
+  program
+    .command('log')
+    .description('show every attempt at making a copy, newest last')
+    .argument('[path]', 'only of this file, all of them')
+    .option(
+      '-n, --lines <n>',
+      'the last n (default: 100, all with a path)',
+      wholeNumber(1, 1_000_000),
+    )
+    .option('-f, --follow', 'go on with what comes')
+    .addOption(json())
+    .addHelpText('after', '\nExamples:\n  dfs log -n 20\n  dfs log report.pdf\n  dfs log --follow')
+    .action(async (path: string | undefined, options) => {
+      const { log } = await import('./commands/look.ts');
+      await log(api(), path, options);
+    });
+  program
+    .command('status')
+    .description('say whether the data is safe')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs status')
+    .action(async (options) => {
+      const { status } = await import('./commands/look.ts');
+      if (!(await status(api(), options))) process.exitCode = exitCodes.unavailable;
+    });
+}
+
+function addProgramCommands(program: Command): void {
+  program.commandsGroup('Running a store:');
+  program
+    .command('up')
+    .description('run a whole store on this machine, in the foreground')
+    .option('--data <dir>', "where the data lies (default: dfs under the user's data directory)")
+    .option('--nodes <n>', 'how many storage nodes', wholeNumber(1, 64), 3)
+    .option('--port <port>', 'the public port; 0: a free one, for all ports', port, 7040)
+    .option('--copies <n>', 'copies of each file (default: DFS_COPIES, else 3)', copies)
+    .option('--no-restart', 'leave a program that died dead')
+    .option('--reset', 'delete all data first, after asking')
+    .option('--yes', 'with --reset: do not ask')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dfs up\n  dfs up --data /srv/dfs --nodes 4 --copies 2\n  dfs up --data /tmp/trial --port 0',
+    )
+    .action(async (options) => {
+      const { up } = await import('./commands/up.ts');
+      await up(options, process.env);
+    });
+  program
+    .command('master')
+    .description('run a master alone')
+    .option('--data <dir>', 'where its database lies (DFS_DATA)')
+    .option('--host <address>', 'the address to listen on (DFS_HOST)')
+    .option('--port <port>', 'the public port (DFS_PORT)', port)
+    .option('--management-port <port>', 'the management port (DFS_MANAGEMENT_PORT)', port)
+    .option('--copies <n>', 'copies of each file (DFS_COPIES)', copies)
+    .option('--min-copies <n>', 'copies before a write is acknowledged (DFS_MIN_COPIES)', copies)
+    .option('--redis-url <url>', 'send jobs through this Redis (DFS_REDIS_URL)')
+    .addHelpText(
+      'after',
+      "\nAll settings are in the README's table; secrets are variables or files only.\n\nExample:\n  DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs master --data /srv/dfs",
+    )
+    .action((options) =>
+      runOne('master', {
+        DFS_DATA: options.data,
+        DFS_HOST: options.host,
+        DFS_PORT: options.port,
+        DFS_MANAGEMENT_PORT: options.managementPort,
+        DFS_COPIES: options.copies,
+        DFS_MIN_COPIES: options.minCopies,
+        DFS_REDIS_URL: options.redisUrl,
+      }),
+    );
+  program
+    .command('node')
+    .description('run a storage node alone')
+    .option('--data <dir>', 'where its blobs lie (DFS_DATA)')
+    .option('--host <address>', 'the address to listen on (DFS_HOST)')
+    .option('--port <port>', 'its port (DFS_PORT)', port)
+    .option('--name <name>', 'its name (DFS_NODE_NAME)')
+    .option('--master <url>', "the master's management address (DFS_MASTER_URL)")
+    .option('--url <url>', 'where others reach it (DFS_NODE_URL)')
+    .option('--public-url <url>', 'where clients are sent to (DFS_NODE_PUBLIC_URL)')
+    .option('--zone <zone>', 'copies are spread over zones (DFS_ZONE)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs node --data /srv/dfs --name attic --master http://10.0.0.5:7041',
+    )
+    .action((options) =>
+      runOne('storage-node', {
+        DFS_DATA: options.data,
+        DFS_HOST: options.host,
+        DFS_PORT: options.port,
+        DFS_NODE_NAME: options.name,
+        DFS_MASTER_URL: options.master,
+        DFS_NODE_URL: options.url,
+        DFS_NODE_PUBLIC_URL: options.publicUrl,
+        DFS_ZONE: options.zone,
+      }),
+    );
+  program
+    .command('replicator')
+    .description('run a replicator alone')
+    .option('--master <url>', "the master's management address (DFS_MASTER_URL)")
+    .option('--redis-url <url>', 'take jobs from this Redis (DFS_REDIS_URL)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs replicator --master http://10.0.0.5:7041',
+    )
+    .action((options) =>
+      runOne('replicator', { DFS_MASTER_URL: options.master, DFS_REDIS_URL: options.redisUrl }),
+    );
+}
+
+async function runOne(
+  program: 'master' | 'storage-node' | 'replicator',
+  settings: Record<string, string | number | undefined>,
+): Promise<void> {
+  const { runOneProgram } = await import('./commands/run-program.ts');
+  const texts = Object.entries(settings).map(([name, value]) => [
+    name,
+    value === undefined ? undefined : String(value),
+  ]);
+  process.exitCode = await runOneProgram(program, Object.fromEntries(texts));
+}
+
+/** Says an error in one or two lines, and gives the exit code. */
+function report(error: unknown): number {
+  // Commander said it already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+  const known = error instanceof StoreError || error instanceof ConfigurationError;
+  const isLaunch = error instanceof Error && error.name === 'LaunchError';
+  const text = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`dfs: ${text}\n`);
+  if (error instanceof StoreError && error.hint) process.stderr.write(`     ${error.hint}\n`);
+  if (!known && !isLaunch && process.env['DFS_DEBUG'])
+    process.stderr.write(`${(error as Error).stack}\n`);
+  return exitCodeOf(error);
+}
+
+// A reader that closed the pipe (head, a pager) has all it wants.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await createProgram().parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+  // Keep-alive connections would hold the process for seconds.
+  process.exit();
+}

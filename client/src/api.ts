@@ -1,0 +1,128 @@
+import { createRequire } from 'node:module';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { errorOfAnswer, StoreError } from '@dfs/shared';
+import type { AxiosInstance, AxiosResponse, AxiosStatic } from 'axios';
+import type { ClientConfig } from './client-config.ts';
+
+// The package's one-file build: its modules take three times as long to load, which every command would pay.
+const { default: axios } = createRequire(import.meta.url)('axios') as { default: AxiosStatic };
+
+/** Answers are small JSON, but a listing's page may take a moment on a busy store. */
+const answerTimeoutMs = 60_000;
+
+/** An answer whose body is still to be read. */
+export interface StreamedAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly body: Readable;
+}
+
+/**
+ * The store's public port as functions. Every rejection is a `StoreError`: of the kind that the store named, or `unavailable` with
+ * the network's error as its cause.
+ */
+export class StoreApi {
+  readonly url: string;
+  readonly key: string | undefined;
+  readonly #axios: AxiosInstance;
+
+  constructor({ url, key }: ClientConfig) {
+    this.url = url;
+    this.key = key;
+    this.#axios = axios.create({
+      baseURL: url,
+      adapter: 'http',
+      // A proxy of the environment is for the web, not for the store.
+      proxy: false,
+      // Following redirects would hold every body in memory so that it could be sent again.
+      maxRedirects: 0,
+      maxBodyLength: Number.POSITIVE_INFINITY,
+      decompress: false,
+      headers: { ...authorisation(key), 'User-Agent': 'dfs' },
+      validateStatus: () => true,
+    });
+  }
+
+  /** The JSON answer to a GET of `path` (with query). */
+  async getJson<T>(path: string): Promise<T> {
+    const response = await this.#send<string>({
+      method: 'GET',
+      url: path,
+      responseType: 'text',
+      timeout: answerTimeoutMs,
+      headers: { Accept: 'application/json' },
+    });
+    if (response.status !== 200) throw errorOfResponse(response, response.data);
+    return JSON.parse(response.data) as T;
+  }
+
+  /** Sends bytes that are held already. */
+  async putBytes<T>(path: string, bytes: Uint8Array, headers: Record<string, string>): Promise<T> {
+    const response = await this.#send<string>({
+      method: 'PUT',
+      url: path,
+      data: bytes,
+      responseType: 'text',
+      headers: { 'Content-Type': 'application/octet-stream', ...headers },
+    });
+    if (response.status >= 300) throw errorOfResponse(response, response.data);
+    return JSON.parse(response.data) as T;
+  }
+
+  /** Opens a GET whose body is streamed; 2xx only, anything else rejects. */
+  async open(
+    path: string,
+    options: { headers?: Record<string, string>; signal?: AbortSignal } = {},
+  ): Promise<StreamedAnswer> {
+    const response = await this.#send<Readable>({
+      method: 'GET',
+      url: path,
+      responseType: 'stream',
+      headers: options.headers ?? {},
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    if (response.status >= 300) throw errorOfResponse(response, await text(response.data));
+    return {
+      status: response.status,
+      headers: response.headers as Record<string, string | undefined>,
+      body: response.data,
+    };
+  }
+
+  async #send<T>(request: Parameters<AxiosInstance['request']>[0]): Promise<AxiosResponse<T>> {
+    try {
+      return await this.#axios.request<T>(request);
+    } catch (error) {
+      throw unreachable(this.url, error);
+    }
+  }
+}
+
+export const authorisation = (key: string | undefined): Record<string, string> =>
+  key === undefined ? {} : { Authorization: `Bearer ${key}` };
+
+/** No answer, or a broken one, in words that a person can act on. */
+export function unreachable(url: string, cause: unknown): StoreError {
+  if (cause instanceof StoreError) return cause;
+  const code = (cause as NodeJS.ErrnoException).code ?? 'no answer';
+  const isAway = code === 'ECONNREFUSED' || code === 'ENOTFOUND';
+  const message = isAway
+    ? `No store answers at ${url} (${code}).`
+    : `The connection to ${url} broke (${code}).`;
+  return new StoreError('unavailable', message, {
+    hint: isAway
+      ? 'Start one with "dfs up", or name another address in DFS_URL.'
+      : 'Try again; look at "dfs status" if it stays so.',
+    cause,
+  });
+}
+
+function errorOfResponse(response: AxiosResponse, body: string): StoreError {
+  const retryAfter: unknown = response.headers['retry-after'];
+  return errorOfAnswer(
+    response.status,
+    body,
+    typeof retryAfter === 'string' ? retryAfter : undefined,
+  );
+}

@@ -1,0 +1,237 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
+import type { StoreApi, StreamedAnswer } from '../api.ts';
+import { bytesText, print, printJson, shown } from '../output.ts';
+import { type Progress, showProgress } from '../progress.ts';
+import { Retries } from '../retry.ts';
+
+export interface GetCommandOptions {
+  readonly json?: boolean;
+}
+
+/** Where the bytes of a download go. */
+interface Sink {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Forgets what was written, to begin anew; undefined when that cannot be (a pipe). */
+  readonly rewind: (() => Promise<void>) | undefined;
+}
+
+interface Download {
+  readonly sizeBytes: number;
+  readonly md5: string;
+  readonly node: string | undefined;
+  readonly path: string;
+}
+
+/** `dfs get`: writes beside the target, checks the MD5, renames. `-` writes to standard output. Rejects with `StoreError`; no file is left then. */
+export async function get(
+  api: StoreApi,
+  remote: string,
+  local: string | undefined,
+  options: GetCommandOptions,
+): Promise<void> {
+  const { urlPath, name } = locate(remote);
+  if (local === '-') {
+    await download(api, urlPath, stdoutSink, silentOn(name));
+    return;
+  }
+  const target = await targetOf(local, name);
+  const staged = join(
+    dirname(target),
+    `.${basename(target).slice(0, 200)}.${randomBytes(4).toString('hex')}.part`,
+  );
+  const handle = await openStaged(staged, target);
+  let got: Download;
+  try {
+    got = await download(api, urlPath, fileSink(handle), (size) => showProgress(name, size));
+    await handle.sync();
+    await handle.close();
+    await rename(staged, target);
+  } catch (error) {
+    await handle.close().catch(() => {
+      // Closed already: the rename failed.
+    });
+    await rm(staged, { force: true });
+    throw error;
+  }
+  if (options.json) printJson({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
+  else print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
+}
+
+/** A path of the store, or `id:<file id>`. */
+function locate(remote: string): { urlPath: string; name: string } {
+  const id = /^id:(.+)$/.exec(remote)?.[1];
+  if (id !== undefined) return { urlPath: `/api/v1/files/${encodeURIComponent(id)}`, name: id };
+  const path = parseFilePath(remote);
+  return { urlPath: `/fs${urlPathOf(path)}`, name: basename(path) };
+}
+
+async function targetOf(local: string | undefined, name: string): Promise<string> {
+  if (local === undefined) return name;
+  const found = await stat(local).catch(() => undefined);
+  return found?.isDirectory() || local.endsWith('/') ? join(local, name) : local;
+}
+
+async function openStaged(staged: string, target: string): Promise<FileHandle> {
+  return open(staged, 'wx').catch((cause: NodeJS.ErrnoException) => {
+    throw new StoreError('invalid-request', `${shown(target)} cannot be written (${cause.code}).`, {
+      hint: 'Name another place on this machine.',
+      cause,
+    });
+  });
+}
+
+/**
+ * Downloads, checks and, where the bytes do not fit their MD5, asks once more for another copy. Goes on where it stopped when the connection breaks.
+ */
+async function download(
+  api: StoreApi,
+  urlPath: string,
+  sink: Sink,
+  progressOf: (sizeBytes: number) => Progress,
+): Promise<Download> {
+  let avoid: string | undefined;
+  for (;;) {
+    const got = await downloadOnce(
+      api,
+      avoid === undefined ? urlPath : `${urlPath}?avoid=${avoid}`,
+      sink,
+      progressOf,
+    );
+    if (got.actualMd5 === got.md5) return got;
+    if (avoid !== undefined || got.node === undefined || !sink.rewind) {
+      throw new StoreError(
+        'corrupt',
+        `The bytes received of ${shown(got.path)} have the MD5 ${got.actualMd5}, not ${got.md5}.`,
+        {
+          hint: 'Nothing was kept. Look at "dfs replicas" and "dfs log" of this file.',
+        },
+      );
+    }
+    avoid = got.node;
+    await sink.rewind();
+  }
+}
+
+async function downloadOnce(
+  api: StoreApi,
+  urlPath: string,
+  sink: Sink,
+  progressOf: (sizeBytes: number) => Progress,
+): Promise<Download & { actualMd5: string }> {
+  const retries = new Retries();
+  let hash = createHash('md5');
+  let doneBytes = 0;
+  let first: StreamedAnswer | undefined;
+  let progress: Progress | undefined;
+  try {
+    for (;;) {
+      try {
+        const answer = await api.open(urlPath, { headers: resumeHeaders(doneBytes, first) });
+        if (doneBytes > 0 && answer.status !== 206) {
+          // Another content by now: what came so far belongs to the old one.
+          await startAnew(sink);
+          hash = createHash('md5');
+          doneBytes = 0;
+          first = undefined;
+        }
+        first ??= answer;
+        progress ??= progressOf(sizeOf(first));
+        for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+          await sink.write(chunk);
+          hash.update(chunk);
+          doneBytes += chunk.length;
+          progress.at(doneBytes);
+          retries.progress();
+        }
+        if (doneBytes === sizeOf(first))
+          return { ...factsOf(first, urlPath), actualMd5: hash.digest('hex') };
+        throw new StoreError(
+          'unavailable',
+          `The answer ended after ${doneBytes} of ${sizeOf(first)} bytes.`,
+        );
+      } catch (error) {
+        await retries.wait(brokenStream(api, error));
+      }
+    }
+  } finally {
+    progress?.stop();
+  }
+}
+
+async function startAnew(sink: Sink): Promise<void> {
+  if (!sink.rewind) {
+    throw new StoreError('precondition-failed', 'The file was replaced while it was read.', {
+      hint: 'Read it again.',
+    });
+  }
+  await sink.rewind();
+}
+
+const resumeHeaders = (
+  doneBytes: number,
+  first: StreamedAnswer | undefined,
+): Record<string, string> =>
+  doneBytes === 0 || !first
+    ? {}
+    : { Range: `bytes=${doneBytes}-`, 'If-Range': first.headers['etag'] ?? '' };
+
+const sizeOf = (answer: StreamedAnswer) => Number(answer.headers['content-length']);
+
+const factsOf = (answer: StreamedAnswer, urlPath: string): Download => ({
+  sizeBytes: sizeOf(answer),
+  md5: (answer.headers['etag'] ?? '').replaceAll('"', ''),
+  node: answer.headers['x-dfs-node'],
+  path: decodeURIComponent(urlPath.replace(/^\/fs/, '').replace(/\?.*$/, '')),
+});
+
+/** A stream that broke off fails with the socket's own error. */
+function brokenStream(api: StoreApi, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (error instanceof StoreError || code === undefined || localCodes.has(code)) return error;
+  return new StoreError('unavailable', `The connection to ${api.url} broke (${code}).`, {
+    hint: 'Try again; look at "dfs status" if it stays so.',
+    cause: Object.assign(new Error(code), { code: 'ECONNRESET' }),
+  });
+}
+
+/** Failures of writing here, which no second request mends. */
+const localCodes: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EIO',
+  'EDQUOT',
+  'EPIPE',
+  'EFBIG',
+  'EROFS',
+  'EBADF',
+]);
+
+function fileSink(handle: FileHandle): Sink {
+  let position = 0;
+  return {
+    write: async (chunk) => {
+      for (let offset = 0; offset < chunk.length; ) {
+        const { bytesWritten } = await handle.write(chunk, offset, chunk.length - offset, position);
+        offset += bytesWritten;
+        position += bytesWritten;
+      }
+    },
+    rewind: async () => {
+      await handle.truncate(0);
+      position = 0;
+    },
+  };
+}
+
+const stdoutSink: Sink = {
+  write: (chunk) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+    }),
+  rewind: undefined,
+};
+
+const silentOn = (name: string) => (sizeBytes: number) =>
+  process.stdout.isTTY ? { at: () => {}, stop: () => {} } : showProgress(name, sizeBytes);

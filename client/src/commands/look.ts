@@ -1,0 +1,171 @@
+import { createInterface } from 'node:readline';
+import {
+  type ListAnswer,
+  type ListAnswerEntry,
+  type LogAnswer,
+  type NodeAnswer,
+  parseFilePath,
+  type ReplicaAnswer,
+  type StatAnswer,
+  type StatusAnswer,
+  urlPathOf,
+} from '@dfs/shared';
+import type { StoreApi } from '../api.ts';
+import { bytesText, print, printJson, printTable, shown, timeText } from '../output.ts';
+
+interface JsonOption {
+  readonly json?: boolean;
+}
+
+const pageEntries = 1_000;
+
+/** `dfs ls`: a directory's entries, page by page; with `--json` one array, written as it comes. */
+export async function list(
+  api: StoreApi,
+  path: string,
+  options: JsonOption & { long?: boolean },
+): Promise<void> {
+  const urlPath = urlPathOf(parseFilePath(path)).replace(/\/?$/, '/');
+  let count = 0;
+  for await (const entry of entriesOf(api, urlPath)) {
+    if (options.json)
+      process.stdout.write(`${count === 0 ? '[\n  ' : ',\n  '}${JSON.stringify(entry)}`);
+    else print(options.long ? longLine(entry) : nameOf(entry));
+    count += 1;
+  }
+  if (options.json) print(count === 0 ? '[]' : '\n]');
+}
+
+async function* entriesOf(api: StoreApi, urlPath: string): AsyncGenerator<ListAnswerEntry> {
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const query = new URLSearchParams({
+      limit: String(pageEntries),
+      ...(after === '' ? {} : { after }),
+    });
+    const page: ListAnswer = await api.getJson(`/fs${urlPath}?${query}`);
+    yield* page.entries;
+    after = page.next;
+  }
+}
+
+const nameOf = (entry: ListAnswerEntry) =>
+  shown(entry.name) + (entry.kind === 'directory' ? '/' : '');
+
+function longLine(entry: ListAnswerEntry): string {
+  const size = entry.size === undefined ? '-' : String(entry.size);
+  const kind = `${entry.kind === 'directory' ? 'd' : '-'}${entry.public ? 'p' : '-'}`;
+  return `${kind}  ${size.padStart(14)}  ${timeText(entry.modified)}  ${nameOf(entry)}`;
+}
+
+/** `dfs stat`: everything known of a name. */
+export async function statPath(api: StoreApi, path: string, { json }: JsonOption): Promise<void> {
+  const answer = await api.getJson<StatAnswer>(`/api/v1/stat${urlPathOf(parseFilePath(path))}`);
+  if (json) return printJson(answer);
+  const lines: [string, string | undefined][] = [
+    ['path', shown(answer.path)],
+    ['kind', answer.kind],
+    ['size', answer.size === undefined ? undefined : `${answer.size} (${bytesText(answer.size)})`],
+    ['md5', answer.md5],
+    ['type', answer.contentType],
+    ['id', answer.id],
+    ['created', timeText(answer.created)],
+    ['modified', timeText(answer.modified)],
+    ['public', answer.public === undefined ? undefined : String(answer.public)],
+    ['primary', answer.primary?.name],
+    ['copies', answer.copies && `${answer.copies.stored} of ${answer.copies.wanted} stored`],
+    ['blobs', answer.blobs && String(answer.blobs.length)],
+  ];
+  for (const [name, value] of lines) {
+    if (value !== undefined) print(`${name.padEnd(9)} ${value}`);
+  }
+}
+
+/** `dfs replicas`: where the copies of a file are. */
+export async function replicas(api: StoreApi, path: string, { json }: JsonOption): Promise<void> {
+  const answer = await api.getJson<ReplicaAnswer[]>(
+    `/api/v1/replicas${urlPathOf(parseFilePath(path))}`,
+  );
+  if (json) return printJson(answer);
+  printTable(
+    ['NODE', 'ROLE', 'STATE', 'PATH'],
+    answer.map(({ node, role, state, path: file }) => [node.name, role, state, file]),
+  );
+}
+
+/** `dfs nodes`: the storage nodes and their room. */
+export async function nodes(api: StoreApi, { json }: JsonOption): Promise<void> {
+  const answer = await api.getJson<NodeAnswer[]>('/api/v1/nodes');
+  if (json) return printJson(answer);
+  printTable(
+    ['NODE', 'STATE', 'ADDRESS', 'USED', 'FREE', 'ID'],
+    answer.map((node) => [
+      node.name,
+      node.state === 'up' ? 'up' : `${node.state} (silent for ${Math.round(node.silentFor)} s)`,
+      node.url,
+      bytesText(node.used),
+      bytesText(node.free),
+      node.id,
+    ]),
+  );
+}
+
+/** `dfs log`: the attempts at copying, newest last; `--follow` goes on with what comes. */
+export async function log(
+  api: StoreApi,
+  path: string | undefined,
+  options: JsonOption & { lines?: number; follow?: boolean },
+): Promise<void> {
+  const query = new URLSearchParams();
+  if (path !== undefined) query.set('path', parseFilePath(path));
+  if (options.lines !== undefined) query.set('limit', String(options.lines));
+  if (!options.follow) {
+    const rows = await api.getJson<LogAnswer[]>(`/api/v1/log?${query}`);
+    if (options.json) return printJson(rows);
+    for (const row of rows) print(logLine(row));
+    return;
+  }
+  query.set('follow', '1');
+  const { body } = await api.open(`/api/v1/log?${query}`);
+  for await (const line of createInterface({ input: body })) {
+    print(options.json ? line : logLine(JSON.parse(line) as LogAnswer));
+  }
+}
+
+function logLine(row: LogAnswer): string {
+  const from = row.source === undefined ? '' : `${row.source.name} → `;
+  const failure =
+    row.error === undefined
+      ? ''
+      : `  ${row.error}${row.message === undefined ? '' : `: ${row.message}`}`;
+  return shown(
+    `${timeText(row.time)}  ${row.outcome.padEnd(7)}  ${from}${row.target.name}  ${row.milliseconds} ms  ${row.path}${failure}`,
+  );
+}
+
+const healthTexts: Readonly<Record<StatusAnswer['health'], string>> = {
+  whole: 'Every file has all its copies.',
+  healing: 'Every file can be read; some copies are still missing.',
+  lost: 'Some files have no copy that can be reached now.',
+  recovery: 'The master waits for its database and serves nothing.',
+};
+
+/** `dfs status`: is my data safe? Resolves with whether it is. */
+export async function status(api: StoreApi, { json }: JsonOption): Promise<boolean> {
+  const answer = await api.getJson<StatusAnswer>('/api/v1/status');
+  if (json) printJson(answer);
+  else {
+    print(answer.recovery ?? healthTexts[answer.health]);
+    print(
+      `files     ${answer.files} in ${answer.directories} directories, ${bytesText(answer.bytes)}`,
+    );
+    print(`nodes     ${answer.nodes.up} of ${answer.nodes.all} up`);
+    const { stored, wanted, corrupt, dropping } = answer.replicas;
+    print(
+      `copies    ${stored} stored, ${wanted} to be made, ${corrupt} bad, ${dropping} on their way out`,
+    );
+    if (answer.blobsShort > 0)
+      print(`          ${answer.blobsShort} want more copies than there are nodes for`);
+    print(`store     ${api.url}, dfs ${answer.version}, cluster ${answer.clusterId}`);
+  }
+  return answer.health === 'whole' || answer.health === 'healing';
+}

@@ -1,0 +1,183 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { checkName, type PutAnswer, parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
+import type { StoreApi } from '../api.ts';
+import { bytesText, print, printJson, shown } from '../output.ts';
+import { showProgress } from '../progress.ts';
+import { Retries } from '../retry.ts';
+import { putStream } from '../upload.ts';
+
+export interface PutCommandOptions {
+  readonly to?: string;
+  readonly onConflict: 'rename' | 'replace' | 'fail';
+  readonly public?: boolean;
+  readonly minCopies?: number;
+  readonly type?: string;
+  readonly json?: boolean;
+}
+
+/** What is put where: `local` is a path or `-`; `remote` the asked path in the store. */
+interface Upload {
+  readonly local: string;
+  readonly remote: string;
+}
+
+/** A body up to this size is read whole and can be sent again at will. */
+const wholeBytesMax = 2 ** 20;
+const readBytes = 256 * 1024;
+
+/** `dfs put`: stores files, prints what each became. Goes through all of them; rejects at the end with the first failure. */
+export async function put(
+  api: StoreApi,
+  args: readonly string[],
+  options: PutCommandOptions,
+): Promise<void> {
+  const uploads = await planUploads(args, options.to);
+  const answers: PutAnswer[] = [];
+  const failures: unknown[] = [];
+  for (const upload of uploads) {
+    try {
+      const answer = await putOne(api, upload, options);
+      answers.push(answer);
+      if (!options.json) print(lineOf(upload, answer));
+    } catch (error) {
+      failures.push(error);
+      // The last one is said by whoever catches it.
+      if (uploads.length > 1)
+        process.stderr.write(`dfs: ${shown(upload.local)}: ${(error as Error).message}\n`);
+    }
+  }
+  if (options.json && answers.length > 0) printJson(uploads.length === 1 ? answers[0] : answers);
+  if (failures.length > 0) throw failures[0];
+}
+
+/**
+ * Which local file goes where. The target is `--to`, or the last of several arguments when it cannot be meant as a local file: it starts or ends with a slash
+ * and no such file is here, or it follows `-`. A target that ends in a slash, or is the target of several files, is a directory.
+ */
+async function planUploads(args: readonly string[], to: string | undefined): Promise<Upload[]> {
+  const last = args.at(-1) ?? '';
+  const isLastTarget = to === undefined && args.length > 1 && (await isTarget(args, last));
+  const sources = isLastTarget ? args.slice(0, -1) : args;
+  const target = to ?? (isLastTarget ? last : '/');
+  const isDirectory = target.endsWith('/') || sources.length > 1;
+  return sources.map((local) => {
+    if (!isDirectory) return { local, remote: parseFilePath(target) };
+    if (local === '-') {
+      throw new StoreError('invalid-request', 'Standard input has no name.', {
+        hint: 'Name the file: dfs put - report.txt',
+      });
+    }
+    return {
+      local,
+      remote: parseFilePath(`${target}/${checkName(basename(local))}`.replace(/\/+/g, '/')),
+    };
+  });
+}
+
+async function isTarget(args: readonly string[], last: string): Promise<boolean> {
+  if (args[0] === '-' && args.length === 2) return true;
+  if (!last.startsWith('/') && !last.endsWith('/')) return false;
+  const found = await stat(last).catch(() => undefined);
+  return found === undefined || found.isDirectory();
+}
+
+async function putOne(
+  api: StoreApi,
+  { local, remote }: Upload,
+  options: PutCommandOptions,
+): Promise<PutAnswer> {
+  const query = new URLSearchParams({ onConflict: options.onConflict });
+  if (options.public) query.set('mode', 'public');
+  if (options.minCopies !== undefined) query.set('minCopies', String(options.minCopies));
+  const path = `/fs${urlPathOf(parseFilePath(remote))}?${query}`;
+  // One key for all attempts: an upload whose answer was lost is not stored twice.
+  const headers = {
+    'Idempotency-Key': randomUUID(),
+    ...(options.type === undefined ? {} : { 'Content-Type': options.type }),
+  };
+  if (local === '-') return putStdin(api, path, headers);
+  const facts = await stat(local).catch((cause: NodeJS.ErrnoException) => {
+    throw new StoreError('invalid-request', `${shown(local)} cannot be read (${cause.code}).`, {
+      hint: 'Name a file on this machine.',
+      cause,
+    });
+  });
+  if (facts.isDirectory()) {
+    throw new StoreError('invalid-request', `${shown(local)} is a directory.`, {
+      hint: 'Put its files: dfs put directory/* --to /directory/',
+    });
+  }
+  if (facts.isFile() && facts.size <= wholeBytesMax) {
+    const bytes = await readFile(local);
+    return withRetries(() =>
+      api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5Of(bytes) }),
+    );
+  }
+  const progress = showProgress(basename(local), facts.isFile() ? facts.size : undefined);
+  try {
+    return await withRetries(() => {
+      let doneBytes = 0;
+      const body = createReadStream(local, { highWaterMark: readBytes });
+      const onBytes = (count: number) => {
+        doneBytes += count;
+        progress.at(doneBytes);
+      };
+      return putStream(api, {
+        path,
+        headers,
+        body,
+        sizeBytes: facts.isFile() ? facts.size : undefined,
+        onBytes,
+      });
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+/** What came through a pipe is gone once it was sent: no second attempt. */
+async function putStdin(
+  api: StoreApi,
+  path: string,
+  headers: Record<string, string>,
+): Promise<PutAnswer> {
+  const progress = showProgress('-', undefined);
+  let doneBytes = 0;
+  const onBytes = (count: number) => {
+    doneBytes += count;
+    progress.at(doneBytes);
+  };
+  try {
+    return await putStream(api, {
+      path,
+      headers,
+      body: process.stdin,
+      sizeBytes: undefined,
+      onBytes,
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+async function withRetries<T>(work: () => Promise<T>): Promise<T> {
+  const retries = new Retries();
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      await retries.wait(error);
+    }
+  }
+}
+
+const md5Of = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
+
+function lineOf({ remote }: Upload, answer: PutAnswer): string {
+  const renamed = answer.path === parseFilePath(remote) ? '' : ` (${shown(remote)} was taken)`;
+  const copies = `${answer.copies.stored} of ${answer.copies.wanted} copies so far`;
+  return `${shown(answer.path)}${renamed}  ${bytesText(answer.size)}  md5 ${answer.md5}  on ${answer.primary.name}, ${copies}`;
+}
