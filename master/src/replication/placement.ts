@@ -16,12 +16,10 @@ export interface PlacementRequest {
 
 /**
  * Which nodes get a new blob, primary first: drawn at random without repetition among those that are up and have room, with chances in
- * proportion to free bytes; while a zone without a copy has a candidate, a zone with one is not used. Fewer than asked when there are not enough. Pure.
+ * proportion to free bytes; while a zone without a copy has a candidate, a zone with one is not used. A node that tells no zone
+ * is a zone by itself. Fewer than asked when there are not enough. Pure.
  */
-export function placeBlob(
-  nodes: readonly NodeSnapshot[],
-  request: PlacementRequest,
-): NodeId[] {
+export function placeBlob(nodes: readonly NodeSnapshot[], request: PlacementRequest): NodeId[] {
   const chosen: NodeId[] = [];
   const zonesTaken = new Set(request.zonesTaken);
   let candidates = nodes.filter(
@@ -31,10 +29,10 @@ export function placeBlob(
       !request.exclude?.has(node.id),
   );
   while (chosen.length < request.copies && candidates.length > 0) {
-    const fresh = candidates.filter((node) => !zonesTaken.has(node.zone ?? ''));
+    const fresh = candidates.filter((node) => !node.zone || !zonesTaken.has(node.zone));
     const node = draw(fresh.length > 0 ? fresh : candidates, request.random());
     chosen.push(node.id);
-    if (node.zone !== undefined) zonesTaken.add(node.zone);
+    if (node.zone) zonesTaken.add(node.zone);
     candidates = candidates.filter((other) => other.id !== node.id);
   }
   return chosen;

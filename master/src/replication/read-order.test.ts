@@ -1,0 +1,93 @@
+import type { NodeId } from '@dfs/shared';
+import { describe, expect, it } from 'vitest';
+import type { NodeSnapshot } from '../cluster/node-directory.ts';
+import type { Replica } from '../metadata/metadata-repository.ts';
+import { readOrder } from './read-order.ts';
+import { makeBlob, makeNode } from './test-fixtures.ts';
+
+const mapOf = (nodes: readonly NodeSnapshot[]) =>
+  new Map<NodeId, NodeSnapshot>(nodes.map((node) => [node.id, node]));
+
+/** The order as indices into `nodes`; node 0 has the primary. */
+function orderOf(
+  nodes: readonly Partial<NodeSnapshot>[],
+  rows: readonly Partial<Replica>[] = [],
+  avoid?: number,
+): number[] {
+  const all = nodes.map((node) => makeNode(node));
+  const blob = makeBlob(all.map((node, index) => ({ nodeId: node.id, ...rows[index] })));
+  const avoided = avoid === undefined ? undefined : all[avoid]?.id;
+  const order = readOrder(blob.replicas, mapOf(all), avoided);
+  return order.map((id) => all.findIndex((node) => node.id === id));
+}
+
+describe('readOrder', () => {
+  it.each<{
+    name: string;
+    nodes: Partial<NodeSnapshot>[];
+    rows?: Partial<Replica>[];
+    avoid?: number;
+    expected: number[];
+  }>([
+    { name: 'the primary first, then as they come', nodes: [{}, {}, {}], expected: [0, 1, 2] },
+    {
+      name: 'the primary first even when it is busy',
+      nodes: [{ inFlight: 99 }, {}],
+      expected: [0, 1],
+    },
+    {
+      name: 'the least busy replica first',
+      nodes: [{}, { inFlight: 5 }, { inFlight: 1 }],
+      expected: [0, 2, 1],
+    },
+    {
+      name: 'a replica that is up before a suspect primary',
+      nodes: [{ state: 'suspect' }, {}],
+      expected: [1, 0],
+    },
+    {
+      name: 'silent nodes as a last hope',
+      nodes: [{ state: 'down' }, { state: 'suspect' }, {}],
+      expected: [2, 1, 0],
+    },
+    {
+      name: 'a draining node like one that is up',
+      nodes: [{ state: 'draining' }, {}],
+      expected: [0, 1],
+    },
+    {
+      name: 'a removed node after all others',
+      nodes: [{ state: 'removed' }, { state: 'down' }],
+      expected: [1, 0],
+    },
+    {
+      name: 'the avoided node last',
+      nodes: [{}, {}, { state: 'down' }],
+      avoid: 0,
+      expected: [1, 2, 0],
+    },
+    { name: 'the avoided node when it alone holds a copy', nodes: [{}], avoid: 0, expected: [0] },
+    {
+      name: 'no copy that is still wanted',
+      nodes: [{}, {}],
+      rows: [{}, { state: 'wanted' }],
+      expected: [0],
+    },
+    { name: 'no corrupt copy', nodes: [{}, {}], rows: [{ state: 'corrupt' }], expected: [1] },
+    {
+      name: 'no copy that is being dropped',
+      nodes: [{}, {}],
+      rows: [{ state: 'dropping' }],
+      expected: [1],
+    },
+    { name: 'nothing when there is no copy', nodes: [], expected: [] },
+  ])('asks $name', ({ nodes, rows, avoid, expected }) => {
+    expect(orderOf(nodes, rows, avoid)).toEqual(expected);
+  });
+
+  it('leaves out nodes that are not known', () => {
+    const known = makeNode();
+    const blob = makeBlob([{ nodeId: makeNode().id }, { nodeId: known.id }]);
+    expect(readOrder(blob.replicas, mapOf([known]))).toEqual([known.id]);
+  });
+});
