@@ -1,0 +1,253 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Heartbeat, type NodeId, newClusterId, newNodeId, nodeHeaders } from '@dfs/shared';
+import { createLogger } from '@dfs/shared/cluster';
+import { FakeClock } from '@dfs/shared/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
+import { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
+
+const clusterId = newClusterId();
+const config = { nodeTimeoutMs: 15_000, heartbeatEveryMs: 3_000 };
+
+let clock: FakeClock;
+let saved: Map<NodeId, NodeRecord>;
+let isEmpty: boolean;
+let directory: HeartbeatNodeDirectory;
+const servers: Server[] = [];
+
+function makeDirectory(): HeartbeatNodeDirectory {
+  // Of the repository the directory needs these few.
+  const metadata = {
+    identity: () => ({ clusterId, epoch: 1 }),
+    journalNumber: () => 10,
+    isEmpty: async () => isEmpty,
+    listNodes: async () => [...saved.values()],
+    saveNode: async (node: NodeRecord) => {
+      saved.set(node.id, node);
+    },
+  } as Partial<MetadataRepository> as MetadataRepository;
+  const logger = createLogger({ program: 'test', level: 'silent' });
+  return new HeartbeatNodeDirectory({ metadata, clock, logger, clusterKey: undefined, config });
+}
+
+beforeEach(async () => {
+  clock = new FakeClock();
+  saved = new Map();
+  isEmpty = false;
+  directory = makeDirectory();
+  await directory.start();
+});
+
+afterEach(async () => {
+  await directory.close();
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** A process that answers for one node id, as a storage node's port does. */
+async function serve(id: NodeId, port = 0): Promise<{ url: string; port: number; server: Server }> {
+  const server = createServer((request, response) => {
+    const isMeant = request.headers[nodeHeaders.node] === id;
+    response.statusCode = isMeant ? 200 : 421;
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ nodeId: id }));
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  servers.push(server);
+  const { port: actual } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${actual}`, port: actual, server };
+}
+
+async function stop(server: Server): Promise<void> {
+  server.closeAllConnections();
+  server.close();
+  await once(server, 'close');
+}
+
+const heartbeatOf = (overrides: Partial<Heartbeat> = {}): Heartbeat => ({
+  nodeId: newNodeId(),
+  instanceId: 'instance-1',
+  name: 'attic',
+  url: 'http://127.0.0.1:1',
+  port: 1,
+  version: '0',
+  clusterId,
+  epoch: 1,
+  journal: 0,
+  capacityBytes: 1_000,
+  freeBytes: 600,
+  usedBytes: 400,
+  blobCount: 3,
+  reserveBytes: 100,
+  loopAgeMs: 0,
+  diskWriteAgeMs: 0,
+  dataDir: '/data',
+  pid: 1,
+  ...overrides,
+});
+
+const pass = (ms: number) => {
+  for (let passed = 0; passed < ms; passed += 1_000) {
+    clock.advance(1_000);
+    directory.tick();
+  }
+};
+
+describe('HeartbeatNodeDirectory', () => {
+  it('registers a node at its first heartbeat, remembers it and tells its listeners', async () => {
+    const changes: unknown[] = [];
+    directory.onChange((change) => changes.push(change));
+    const heartbeat = heartbeatOf();
+    const answer = await directory.heartbeat(heartbeat, '127.0.0.1');
+    expect(answer).toMatchObject({ clusterId, epoch: 1, journal: 10, masterTimeMs: clock.now() });
+    expect(directory.find(heartbeat.nodeId)).toMatchObject({ state: 'up', freeBytes: 500 });
+    expect(saved.get(heartbeat.nodeId)?.url).toBe(heartbeat.url);
+    expect(changes).toEqual([{ id: heartbeat.nodeId, state: 'up', isNew: true }]);
+  });
+
+  it.each([
+    ['::ffff:10.0.0.7', 'http://10.0.0.7:7050'],
+    ['10.0.0.7', 'http://10.0.0.7:7050'],
+    ['fd00::7', 'http://[fd00::7]:7050'],
+  ])('takes the address of the connection %s where none is announced', async (address, url) => {
+    const heartbeat = heartbeatOf({ url: '', port: 7050 });
+    await directory.heartbeat(heartbeat, address);
+    expect(directory.find(heartbeat.nodeId)?.url).toBe(url);
+  });
+
+  it('counts a silent node as down, and as up when it is heard again', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    pass(15_000);
+    expect(directory.find(heartbeat.nodeId)?.state).toBe('up');
+    pass(1_000);
+    expect(directory.find(heartbeat.nodeId)?.state).toBe('down');
+    await directory.heartbeat(heartbeat, '');
+    expect(directory.find(heartbeat.nodeId)).toMatchObject({ state: 'up', silentForMs: 0 });
+  });
+
+  it('holds nobody silent for the time in which it stood still itself', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    pass(10_000);
+    clock.advance(60_000);
+    directory.tick();
+    expect(directory.find(heartbeat.nodeId)).toMatchObject({ state: 'up', silentForMs: 0 });
+    pass(16_000);
+    expect(directory.find(heartbeat.nodeId)?.state).toBe('down');
+  });
+
+  it('is not disturbed by a wall clock that jumps', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    clock.set(clock.now() + 86_400_000);
+    directory.tick();
+    expect(directory.find(heartbeat.nodeId)?.state).toBe('up');
+  });
+
+  it('gives no new blobs to a node whose disk or main loop stands still', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    await directory.heartbeat({ ...heartbeat, diskWriteAgeMs: 120_000 }, '');
+    expect(directory.find(heartbeat.nodeId)?.state).toBe('suspect');
+    await directory.heartbeat({ ...heartbeat, loopAgeMs: 20_000 }, '');
+    expect(directory.find(heartbeat.nodeId)?.state).toBe('suspect');
+  });
+
+  it('follows a node to another address once the old one does not answer for it', async () => {
+    const id = newNodeId();
+    const old = await serve(id);
+    await directory.heartbeat(heartbeatOf({ nodeId: id, url: old.url }), '');
+    await stop(old.server);
+    const moved = await serve(id);
+    await directory.heartbeat(
+      heartbeatOf({ nodeId: id, url: moved.url, instanceId: 'instance-2' }),
+      '',
+    );
+    expect(directory.find(id)?.url).toBe(moved.url);
+  });
+
+  it('lets two nodes swap their addresses', async () => {
+    const [first, second] = [newNodeId(), newNodeId()];
+    const a = await serve(first);
+    const b = await serve(second);
+    await directory.heartbeat(heartbeatOf({ nodeId: first, url: a.url }), '');
+    await directory.heartbeat(heartbeatOf({ nodeId: second, url: b.url }), '');
+    await stop(a.server);
+    await stop(b.server);
+    await serve(second, a.port);
+    await serve(first, b.port);
+    const swapped = { instanceId: 'instance-2' };
+    await directory.heartbeat(heartbeatOf({ nodeId: first, url: b.url, ...swapped }), '');
+    await directory.heartbeat(heartbeatOf({ nodeId: second, url: a.url, ...swapped }), '');
+    expect(directory.find(first)?.url).toBe(b.url);
+    expect(directory.find(second)?.url).toBe(a.url);
+  });
+
+  it('keeps a copied disk out while the first process answers', async () => {
+    const id = newNodeId();
+    const original = await serve(id);
+    const copy = await serve(id);
+    await directory.heartbeat(heartbeatOf({ nodeId: id, url: original.url }), '');
+    const claim = heartbeatOf({ nodeId: id, url: copy.url, instanceId: 'instance-2' });
+    await expect(directory.heartbeat(claim, '')).rejects.toMatchObject({ kind: 'fenced' });
+    expect(directory.find(id)?.url).toBe(original.url);
+  });
+
+  it('suspects a node at the first request without an answer, until it answers a probe', async () => {
+    const id = newNodeId();
+    const { url, port, server } = await serve(id);
+    await directory.heartbeat(heartbeatOf({ nodeId: id, url }), '');
+    await stop(server);
+    await expect(directory.storeOf(id).inventory(undefined, 1)).rejects.toMatchObject({
+      kind: 'unavailable',
+    });
+    expect(directory.find(id)?.state).toBe('suspect');
+    const isUp = new Promise<void>((resolve) => {
+      directory.onChange(({ state }) => state === 'up' && resolve());
+    });
+    await serve(id, port);
+    await isUp;
+    expect(directory.find(id)?.state).toBe('up');
+  });
+
+  it('refuses a node of another cluster', async () => {
+    const stranger = heartbeatOf({ clusterId: newClusterId() });
+    await expect(directory.heartbeat(stranger, '')).rejects.toMatchObject({
+      kind: 'wrong-cluster',
+    });
+    expect(directory.snapshots()).toEqual([]);
+    expect(directory.recovery()).toBeUndefined();
+  });
+
+  it('goes into recovery when its database is empty and a node is full', async () => {
+    isEmpty = true;
+    const full = heartbeatOf({ clusterId: newClusterId() });
+    await expect(directory.heartbeat(full, '')).rejects.toMatchObject({ kind: 'in-recovery' });
+    expect(directory.recovery()).toContain('database is empty');
+  });
+
+  it('counts the room of an upload that is on its way as taken', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    const release = directory.reserve(heartbeat.nodeId, 450);
+    expect(directory.find(heartbeat.nodeId)?.freeBytes).toBe(50);
+    release();
+    release();
+    expect(directory.find(heartbeat.nodeId)?.freeBytes).toBe(500);
+  });
+
+  it('knows its nodes after a restart, and trusts none as up before it is heard', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    await directory.close();
+    directory = makeDirectory();
+    await directory.start();
+    expect(directory.find(heartbeat.nodeId)).toMatchObject({ state: 'suspect', name: 'attic' });
+  });
+});
