@@ -63,6 +63,8 @@ export interface OpenedFile {
   readonly nodeId: NodeId;
   /** Ends after exactly the asked range. On a failure it goes on from another copy at the same offset; when none is left it fails. */
   readonly bytes: Readable;
+  /** All of it, when it is short: whoever can send bytes at once takes these and leaves `bytes` alone. */
+  readonly content?: Uint8Array;
 }
 
 export interface ReplicaInfo {

@@ -1,0 +1,55 @@
+import type { Clock, ReplicationJob } from '@dfs/shared';
+import type { Logger } from '@dfs/shared/cluster';
+import type { NodeDirectory } from '../cluster/node-directory.ts';
+import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { BlobsInUse } from './blobs-in-use.ts';
+import type { HeldBytes } from './held-bytes.ts';
+import type { Wait } from './node-attempts.ts';
+
+/** Sizes in bytes. */
+export interface FileServiceConfig {
+  /** How many nodes a blob belongs on. */
+  readonly copies: number;
+  /** How many of them hold it before an upload is acknowledged. */
+  readonly minCopies: number;
+  /** A longer body becomes several blobs. */
+  readonly segmentBytes: number;
+  /** A body up to this is held until a node answered. */
+  readonly heldBodyBytes: number;
+  /** What all bodies may take in memory together. */
+  readonly heldTotalBytes: number;
+  /** What is read ahead of each transfer. */
+  readonly readAheadBytes: number;
+}
+
+export const defaultFileServiceConfig = {
+  heldBodyBytes: 2 ** 20,
+  heldTotalBytes: 64 * 2 ** 20,
+  readAheadBytes: 256 * 2 ** 10,
+} as const;
+
+/** What the file service is made of. */
+export interface FileServiceSettings {
+  readonly metadata: MetadataRepository;
+  readonly nodes: NodeDirectory;
+  /** Takes hints at once and never throws. */
+  readonly replication: { hint(jobs: readonly ReplicationJob[]): void };
+  readonly inUse: BlobsInUse;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly config: FileServiceConfig;
+  /** From `deriveBlobUrlKey`; absent: nobody is sent to a node. */
+  readonly blobUrlKey?: Buffer | undefined;
+  /** The media type that a file's name suggests. */
+  readonly contentTypeOf: (name: string) => string;
+  /** By default the system's timer. */
+  readonly wait?: Wait;
+}
+
+/** The same with what its parts share. */
+export interface FileServiceDependencies extends FileServiceSettings {
+  readonly wait: Wait;
+  readonly held: HeldBytes;
+}

@@ -1,0 +1,39 @@
+import { baseNameOf, type NodeId, signBlobPath } from '@dfs/shared';
+import type { NodeSnapshot } from '../cluster/node-directory.ts';
+import type { NamedFile } from '../metadata/metadata-repository.ts';
+import { readOrder } from '../replication/read-order.ts';
+import type { FileServiceDependencies } from './file-service-dependencies.ts';
+
+/** How long a signed URL opens its blob. Long enough to follow the redirect; a download that began goes on. */
+const urlLifeSeconds = 300;
+
+/**
+ * A signed URL at which a node that holds the file gives it to anyone: for files of one blob with a copy on a node that is well and has a public
+ * address; else undefined.
+ */
+export async function locateBlob(
+  { metadata, nodes, clock, blobUrlKey }: FileServiceDependencies,
+  { path, file }: NamedFile,
+  avoid?: NodeId,
+): Promise<string | undefined> {
+  const [blob, second] = file.blobs;
+  if (blobUrlKey === undefined || !blob || second) return undefined;
+  const replicas = (await metadata.replicasOf([blob.blobId])).get(blob.blobId) ?? [];
+  const holders = new Map<NodeId, NodeSnapshot>();
+  for (const { nodeId } of replicas) {
+    const node = nodes.find(nodeId);
+    const isWell = node?.state === 'up' || node?.state === 'draining';
+    if (node?.publicUrl && isWell && nodeId !== avoid) holders.set(nodeId, node);
+  }
+  const [nodeId] = readOrder(replicas, holders);
+  const publicUrl = nodeId && holders.get(nodeId)?.publicUrl;
+  if (!nodeId || !publicUrl) return undefined;
+  const signedPath = signBlobPath(blobUrlKey, {
+    blobId: blob.blobId,
+    nodeId,
+    expiresAtSeconds: Math.floor(clock.now() / 1000) + urlLifeSeconds,
+    contentType: file.contentType,
+    fileName: baseNameOf(path),
+  });
+  return publicUrl.replace(/\/+$/, '') + signedPath;
+}

@@ -1,0 +1,66 @@
+import { type NodeId, StoreError } from '@dfs/shared';
+import type { NodeSnapshot } from '../cluster/node-directory.ts';
+
+/** Seconds after which nodes that are away may be back, or known to be gone. */
+const retryAfterSeconds = 2;
+
+/** True when this node may take blobs now or soon, as far as its state goes. */
+const isHopeful = (node: NodeSnapshot) => node.state === 'up' || node.state === 'suspect';
+
+/**
+ * Refuses a body that cannot be stored, before it is read: `no-room` when all nodes together or each by itself lack room for it, `unavailable` when
+ * no node takes blobs.
+ */
+export function checkRoom(
+  nodes: readonly NodeSnapshot[],
+  request: { readonly sizeBytes: number; readonly segmentBytes: number },
+): void {
+  const { sizeBytes, segmentBytes } = request;
+  const blobBytes = Math.min(sizeBytes, segmentBytes);
+  const roomBytes = takers(nodes).reduce((sum, node) => sum + roomOf(node), 0);
+  const isHopeless = !nodes.some(isHopeful);
+  if (isHopeless || roomBytes < sizeBytes || takers(nodes).every((n) => lacksRoom(n, blobBytes))) {
+    throw uploadRefusal(nodes, { sizeBytes: roomBytes < sizeBytes ? sizeBytes : blobBytes });
+  }
+}
+
+/** Why no node took a blob: `no-room` when all lacked it, else `unavailable` with what is known of each node. */
+export function uploadRefusal(
+  nodes: readonly NodeSnapshot[],
+  upload: { readonly sizeBytes: number; readonly failures?: ReadonlyMap<NodeId, StoreError> },
+): StoreError {
+  const { sizeBytes, failures } = upload;
+  if (nodes.length === 0) {
+    return new StoreError('unavailable', 'No storage node has registered with this master.', {
+      hint: 'Start one with "dfs node", and look at "dfs nodes".',
+      retryAfterSeconds,
+    });
+  }
+  const candidates = takers(nodes);
+  const isFull = (node: NodeSnapshot) =>
+    failures?.get(node.id)?.kind === 'no-room' || lacksRoom(node, sizeBytes);
+  const roomBytes = candidates.reduce((sum, node) => sum + roomOf(node), 0);
+  if (candidates.length > 0 && (candidates.every(isFull) || roomBytes < sizeBytes)) {
+    return new StoreError('no-room', `No storage node has room for ${sizeBytes} bytes.`, {
+      hint: 'Delete what is not needed, or add a storage node.',
+    });
+  }
+  const states = nodes.map((node) => {
+    const failure = failures?.get(node.id);
+    return failure ? `${node.name} (${failure.message})` : `${node.name} (${node.state})`;
+  });
+  return new StoreError(
+    'unavailable',
+    `None of the ${nodes.length} storage nodes took the upload: ${states.join(', ')}.`,
+    { hint: 'Try again soon; "dfs nodes" shows how the nodes are.', retryAfterSeconds },
+  );
+}
+
+const takers = (nodes: readonly NodeSnapshot[]) =>
+  nodes.filter((node) => node.state !== 'draining' && node.state !== 'removed');
+
+/** Free bytes are known of nodes that were heard; of others, what they can have at most. */
+const roomOf = (node: NodeSnapshot) =>
+  node.state === 'up' ? node.freeBytes : Math.max(0, node.capacityBytes - node.usedBytes);
+
+const lacksRoom = (node: NodeSnapshot, sizeBytes: number) => roomOf(node) < Math.max(1, sizeBytes);

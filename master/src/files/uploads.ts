@@ -1,0 +1,193 @@
+import { baseNameOf, type ReplicationJob, StoreError } from '@dfs/shared';
+import type { BindOutcome, BindRequest, FileRecord } from '../metadata/metadata-repository.ts';
+import { infoOfBound, infoOfStored } from './file-info.ts';
+import type { FileServiceDependencies } from './file-service-dependencies.ts';
+import type { FileService, PutOutcome, PutRequest, StagedFile } from './file-types.ts';
+import { checkName } from './put-checks.ts';
+import { checkMd5, type StoredBody, storeBody } from './store-body.ts';
+import { checkRoom } from './upload-refusal.ts';
+
+type Uploads = Pick<FileService, 'put' | 'checkPut' | 'stage' | 'bind' | 'discard'>;
+
+/** What a staged file stands on: bytes just stored, or the outcome of an earlier upload with the same idempotency key. */
+type Placement = { readonly body: StoredBody } | { readonly repeated: BindOutcome };
+
+/** Bytes first, name after: `put` is `stage` and `bind`. */
+export function createUploads(dependencies: FileServiceDependencies): Uploads {
+  const { metadata, nodes, config } = dependencies;
+
+  const uploads: Uploads = {
+    async put(request) {
+      const staged = await uploads.stage(request);
+      const [outcome] = await uploads.bind([staged]);
+      return outcome as PutOutcome;
+    },
+
+    async checkPut(request) {
+      mustServe(dependencies);
+      if (await findRepeated(request)) return;
+      await checkName(metadata, request);
+      checkRoom(nodes.snapshots(), { sizeBytes: request.sizeBytes ?? 0, ...config });
+    },
+
+    async stage(request) {
+      mustServe(dependencies);
+      const repeated = await findRepeated(request);
+      if (repeated) {
+        // Whoever parses a form around this body gets on only when it is read.
+        request.body.resume();
+        return stagedFileOf(request, repeated.named.file, { repeated });
+      }
+      // A short body costs less than these questions, which the placement and the bind answer anyway.
+      const { sizeBytes = 0 } = request;
+      if (request.sizeBytes === undefined || sizeBytes > config.heldBodyBytes) {
+        await checkName(metadata, request);
+        checkRoom(nodes.snapshots(), { sizeBytes, ...config });
+      }
+      const contentType = request.contentType ?? contentTypeOf(request);
+      const createdAtMs = dependencies.clock.now();
+      const minCopies = request.minCopies ?? config.minCopies;
+      const body = await storeBody(dependencies, {
+        ...request,
+        contentType,
+        createdAtMs,
+        minCopies,
+        copies: Math.max(config.copies, minCopies),
+      });
+      const file: FileRecord = {
+        id: body.fileId,
+        sizeBytes: body.sizeBytes,
+        md5: body.md5,
+        contentType,
+        attributes: request.attributes ?? {},
+        createdAtMs,
+        blobs: body.blobs,
+      };
+      return stagedFileOf(request, file, { body });
+    },
+
+    async bind(staged) {
+      try {
+        mustServe(dependencies);
+        for (const each of staged) mustBeBindable(each);
+        const fresh = staged.flatMap((each) => bindRequestOf(each) ?? []);
+        const bound = fresh.length === 0 ? [] : await bindFiles(fresh);
+        return await outcomesOf(staged, bound);
+      } finally {
+        uploads.discard(staged);
+      }
+    },
+
+    discard(staged) {
+      for (const { placement } of staged as readonly { placement: Placement }[]) {
+        if ('body' in placement) placement.body.release();
+      }
+    },
+  };
+  return uploads;
+
+  async function findRepeated(
+    request: Pick<PutRequest, 'idempotencyKey' | 'path'>,
+  ): Promise<BindOutcome | undefined> {
+    const { idempotencyKey, path } = request;
+    return idempotencyKey === undefined ? undefined : metadata.findRepeated(idempotencyKey, path);
+  }
+
+  function contentTypeOf({ path }: Pick<PutRequest, 'path'>): string {
+    return dependencies.contentTypeOf(baseNameOf(path));
+  }
+
+  async function bindFiles(requests: readonly BindRequest[]): Promise<readonly BindOutcome[]> {
+    try {
+      return await metadata.bindFiles(requests);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'conflict') throw error;
+      throw new StoreError('unavailable', 'The upload took so long that it was given up.', {
+        hint: 'Nothing was stored. Send it again.',
+        retryAfterSeconds: 1,
+        cause: error,
+      });
+    }
+  }
+
+  /** In the order of `staged`; `bound` has those that were not known before. Hints at the copies to be made. */
+  async function outcomesOf(
+    staged: readonly StagedFile[],
+    bound: readonly BindOutcome[],
+  ): Promise<PutOutcome[]> {
+    const outcomes: PutOutcome[] = [];
+    const jobs: ReplicationJob[] = [];
+    let next = 0;
+    for (const { placement } of staged as readonly { placement: Placement }[]) {
+      const outcome = 'repeated' in placement ? placement.repeated : bound[next++];
+      if (!outcome) throw new StoreError('internal', 'A bound file has no outcome.');
+      if ('repeated' in placement || outcome.repeated) {
+        outcomes.push(await repeatedOutcomeOf(outcome));
+        continue;
+      }
+      const { named, replaced } = outcome;
+      const info = infoOfBound(named, placement.body.blobs, nodes);
+      outcomes.push({ info, isNew: replaced === undefined, repeated: false });
+      jobs.push(...jobsOf(named.path, placement.body));
+    }
+    if (jobs.length > 0) dependencies.replication.hint(jobs);
+    return outcomes;
+  }
+
+  async function repeatedOutcomeOf({ named, replaced }: BindOutcome): Promise<PutOutcome> {
+    const replicas = await metadata.replicasOf(named.file.blobs.map(({ blobId }) => blobId));
+    const info = infoOfStored(named, replicas, { nodes, copies: config.copies });
+    return { info, isNew: replaced === undefined, repeated: true };
+  }
+}
+
+/** Rejects with `in-recovery` while the master may not serve. */
+export function mustServe({ nodes }: Pick<FileServiceDependencies, 'nodes'>): void {
+  const reason = nodes.recovery();
+  if (reason === undefined) return;
+  throw new StoreError('in-recovery', reason, {
+    hint: 'Nothing was changed on any node. Bring back the database that belongs to them, or run "dfs restore".',
+    retryAfterSeconds: 30,
+  });
+}
+
+function stagedFileOf(
+  { body: _, ...request }: PutRequest,
+  file: FileRecord,
+  placement: Placement,
+): StagedFile {
+  return { request, file, placement };
+}
+
+/** The sender may have said its MD5 only now, and may be gone: nothing has been committed yet. */
+function mustBeBindable({ request, file, placement }: StagedFile): void {
+  if ('body' in (placement as Placement)) checkMd5(request, file.md5);
+  if (request.signal.aborted) {
+    throw new StoreError('cancelled', 'The sender went away before the file had its name.', {
+      cause: request.signal.reason,
+    });
+  }
+}
+
+function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | undefined {
+  const staged = placement as Placement;
+  if ('repeated' in staged) return undefined;
+  const { path, ifMatch, ifNoneMatch, onConflict, isPublic, idempotencyKey } = request;
+  const { blobs: _, ...record } = file;
+  return {
+    path,
+    file: record,
+    blobs: staged.body.blobs,
+    onConflict,
+    ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
+    ...(isPublic === undefined ? {} : { visibility: isPublic ? 'public' : 'private' }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  };
+}
+
+const jobsOf = (path: string, { blobs }: StoredBody): ReplicationJob[] =>
+  blobs.flatMap(({ blobId, sizeBytes, md5, primary, storedOn, wantedOn }) => {
+    const sources = [primary, ...storedOn];
+    return wantedOn.map((target) => ({ blobId, target, sizeBytes, md5, path, sources }));
+  });
