@@ -157,7 +157,7 @@ describe.skipIf(!redis)('with a real Redis', () => {
       .toHaveLength(1);
     // A reconnection looks again and has nothing new to say.
     const reconnected = once(admin, 'ready');
-    await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'no').catch(() => undefined);
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'no').catch(() => undefined);
     await reconnected;
     await connected(queue);
     expect(lines.filter((line) => line.message.includes('noeviction'))).toHaveLength(1);

@@ -67,7 +67,7 @@ export class BullmqReplicationQueue implements ReplicationQueue {
 
   async outstanding(): Promise<number> {
     const counts = await this.#during((queue) => {
-      return queue.getJobCounts('wait', 'active', 'delayed', 'prioritized', 'paused');
+      return queue.getJobCounts('wait', 'active', 'delayed', 'prioritized');
     });
     return Object.values(counts).reduce((sum, count) => sum + count, 0);
   }

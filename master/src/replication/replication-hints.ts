@@ -44,7 +44,7 @@ export class ReplicationHints {
 
   /** Resolves when everything hinted so far was handed over or dropped. */
   async flush(): Promise<void> {
-    while (this.#delivery) await this.#delivery;
+    while (this.#delivery !== undefined) await this.#delivery;
   }
 
   async #deliver(): Promise<void> {

@@ -1,0 +1,139 @@
+import {
+  type Clock,
+  jobIdOf,
+  type NodeId,
+  type ReplicationAttempt,
+  type ReplicationJob,
+} from '@dfs/shared';
+import type { Logger } from '@dfs/shared/cluster';
+import type { NodeSnapshot } from '../cluster/node-directory.ts';
+import type { BlobCopies, MetadataRepository } from '../metadata/metadata-repository.ts';
+import { isReachable } from './node-silence.ts';
+import { OutageLog } from './outage-log.ts';
+import { readOrder } from './read-order.ts';
+import type { ReplicationQueue } from './replication-queue.ts';
+
+export interface JobHandOutDependencies {
+  readonly metadata: Pick<MetadataRepository, 'dueReplications' | 'recordReplications'>;
+  readonly queue: ReplicationQueue;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const outstandingMax = 1_000;
+/** A job that nothing was heard of for this long may be lost: it is handed out again if it is still due. */
+const forgottenAfterMs = 60_000;
+/** New rows are hinted when they are written: they get this head start before they count as forgotten. */
+const hintedWithinMs = 1_000;
+/** When no node that holds a copy can be reached. The return of one brings its blobs back sooner. */
+const sourcelessRetryMs = 60_000;
+
+/** Turns rows that are due into jobs, a bounded number at a time. */
+export class JobHandOut {
+  readonly #deps: JobHandOutDependencies;
+  /** Monotonic times by job id, oldest first. */
+  readonly #handedOut = new Map<string, number>();
+  readonly #outage: OutageLog;
+  #isMoreDue = false;
+
+  constructor(dependencies: JobHandOutDependencies) {
+    this.#deps = dependencies;
+    this.#outage = new OutageLog(dependencies.logger, 'the repair loop cannot queue jobs');
+  }
+
+  /** Jobs for what is due on nodes that are up. Fewer, or none, when enough jobs are outstanding or the queue cannot be reached. */
+  async handOutDue(nodes: readonly NodeSnapshot[]): Promise<void> {
+    const { metadata, clock } = this.#deps;
+    const targets = nodes.filter((node) => node.state === 'up').map((node) => node.id);
+    const limit = await this.#room();
+    this.#isMoreDue = false;
+    if (limit <= 0 || targets.length === 0) return;
+    const due = await metadata.dueReplications({
+      nowMs: clock.now() - hintedWithinMs,
+      targets,
+      limit,
+      except: new Set(this.#handedOut.keys()),
+    });
+    this.#isMoreDue = due.length === limit;
+    const jobs = due.map(({ target, blob }) => jobOf(target, blob, nodes));
+    await this.#handOut(jobs.filter((job) => job.sources.length > 0));
+    await this.#deferSourceless(jobs.filter((job) => job.sources.length === 0));
+  }
+
+  /** Jobs for all copies of these blobs that are still to be made and can be, due or not: a node that holds them has just come. */
+  async handOutNow(blobs: readonly BlobCopies[], nodes: readonly NodeSnapshot[]): Promise<void> {
+    const up = new Set(nodes.filter((node) => node.state === 'up').map((node) => node.id));
+    const jobs = blobs.flatMap((blob) =>
+      blob.replicas
+        .filter(
+          ({ state, nodeId }) => (state === 'wanted' || state === 'corrupt') && up.has(nodeId),
+        )
+        .map(({ nodeId }) => jobOf(nodeId, blob, nodes))
+        .filter((job) => job.sources.length > 0 && !this.#handedOut.has(jobIdOf(job))),
+    );
+    if (jobs.length === 0) return;
+    const room = await this.#room();
+    await this.#handOut(jobs.slice(0, Math.max(0, room)));
+  }
+
+  /** Outcomes are in. True when it is time to hand out more. */
+  reported(attempts: readonly Pick<ReplicationAttempt, 'blobId' | 'target'>[]): boolean {
+    for (const attempt of attempts) this.#handedOut.delete(jobIdOf(attempt));
+    return this.#isMoreDue && this.#handedOut.size < outstandingMax / 4;
+  }
+
+  /** How many jobs may be handed out now; none while the queue cannot be reached. */
+  async #room(): Promise<number> {
+    const forgottenBeforeMs = this.#deps.clock.monotonic() - forgottenAfterMs;
+    for (const [id, handedOutAtMs] of this.#handedOut) {
+      if (handedOutAtMs > forgottenBeforeMs) break;
+      this.#handedOut.delete(id);
+    }
+    try {
+      const outstanding = await this.#deps.queue.outstanding();
+      this.#outage.worked();
+      return outstandingMax - Math.max(outstanding, this.#handedOut.size);
+    } catch (error) {
+      this.#outage.failed(error);
+      return 0;
+    }
+  }
+
+  async #handOut(jobs: readonly ReplicationJob[]): Promise<void> {
+    if (jobs.length === 0) return;
+    try {
+      await this.#deps.queue.enqueue(jobs);
+    } catch (error) {
+      this.#outage.failed(error);
+      return;
+    }
+    const now = this.#deps.clock.monotonic();
+    for (const job of jobs) this.#handedOut.set(jobIdOf(job), now);
+  }
+
+  /** Written down as attempts that failed, so that they neither come back at once nor stand in the way of others. */
+  async #deferSourceless(jobs: readonly ReplicationJob[]): Promise<void> {
+    if (jobs.length === 0) return;
+    const { metadata, clock } = this.#deps;
+    const now = clock.now();
+    const attempts = jobs.map(({ blobId, target }): ReplicationAttempt => {
+      return {
+        blobId,
+        target,
+        outcome: 'failed',
+        errorCode: 'unavailable',
+        message: 'No node that holds a copy can be reached.',
+        startedAtMs: now,
+        durationMs: 0,
+      };
+    });
+    await metadata.recordReplications(attempts, () => now + sourcelessRetryMs);
+  }
+}
+
+function jobOf(target: NodeId, blob: BlobCopies, nodes: readonly NodeSnapshot[]): ReplicationJob {
+  const reachable = new Map(nodes.filter(isReachable).map((node) => [node.id, node]));
+  const { blobId, sizeBytes, md5, path } = blob;
+  const others = blob.replicas.filter((replica) => replica.nodeId !== target);
+  return { blobId, target, sizeBytes, md5, path, sources: readOrder(others, reachable) };
+}
