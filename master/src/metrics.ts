@@ -1,0 +1,127 @@
+import type { ReplicationAttempt } from '@dfs/shared';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { NodeDirectory } from './cluster/node-directory.ts';
+import type { MetadataRepository, StoreCounts } from './metadata/metadata-repository.ts';
+
+/** One answered (or aborted) request of the public port. */
+export interface EndedRequest {
+  readonly method: string;
+  readonly status: number;
+  /** On the wire, headers included. */
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** What Prometheus may ask. The figures of the store are read when it asks, not kept up to date. */
+export interface Metrics {
+  requestEnded(request: EndedRequest): void;
+  authenticationFailed(): void;
+  replicationsAttempted(attempts: readonly Pick<ReplicationAttempt, 'outcome'>[]): void;
+  /** The exposition and its media type. Rejects when the database does. */
+  expose(): Promise<{ readonly text: string; readonly contentType: string }>;
+}
+
+export interface MetricsDependencies {
+  readonly metadata: Pick<MetadataRepository, 'counts'>;
+  readonly nodes: Pick<NodeDirectory, 'snapshots'>;
+}
+
+/** Makes the master's metrics in a registry of their own. Figures of the process (memory, event loop) are among them. */
+export function createMetrics({ metadata, nodes }: MetricsDependencies): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const requests = new Counter({
+    name: 'dfs_requests_total',
+    help: 'Requests of the public port; status 499 is a client that went away before an answer.',
+    labelNames: ['method', 'status'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'dfs_bytes_total',
+    help: 'Bytes of the public port on the wire, by direction.',
+    labelNames: ['direction'],
+    registers,
+  });
+  const wrongKeys = new Counter({
+    name: 'dfs_failed_authentications_total',
+    help: 'Requests with a wrong key.',
+    registers,
+  });
+  const attempts = new Counter({
+    name: 'dfs_replication_attempts_total',
+    help: 'Attempts to make a copy, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  new Gauge({
+    name: 'dfs_nodes',
+    help: 'Storage nodes by state.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const node of nodes.snapshots()) this.inc({ state: node.state });
+    },
+  });
+  const stored = new StoreGauges(registers);
+
+  return {
+    requestEnded({ method, status, receivedBytes, sentBytes }) {
+      requests.inc({ method, status: String(status) });
+      bytes.inc({ direction: 'in' }, receivedBytes);
+      bytes.inc({ direction: 'out' }, sentBytes);
+    },
+    authenticationFailed: () => wrongKeys.inc(),
+    replicationsAttempted(made) {
+      for (const { outcome } of made) attempts.inc({ outcome });
+    },
+    async expose() {
+      stored.set(await metadata.counts());
+      return { text: await registry.metrics(), contentType: registry.contentType };
+    },
+  };
+}
+
+/** The gauges that come from one reading of the database. */
+class StoreGauges {
+  readonly #replicas: Gauge<'state'>;
+  readonly #wanted: Gauge;
+  readonly #withoutCopy: Gauge;
+  readonly #files: Gauge;
+  readonly #bytes: Gauge;
+
+  constructor(registers: Registry[]) {
+    this.#replicas = new Gauge({
+      name: 'dfs_replicas',
+      help: 'Copies of blobs by state.',
+      labelNames: ['state'],
+      registers,
+    });
+    this.#wanted = new Gauge({
+      name: 'dfs_replicas_wanted',
+      help: 'Copies still to be made, and blobs for which there are too few nodes; 0: all copies are stored.',
+      registers,
+    });
+    this.#withoutCopy = new Gauge({
+      name: 'dfs_blobs_without_copy',
+      help: 'Blobs with no stored copy at all.',
+      registers,
+    });
+    this.#files = new Gauge({ name: 'dfs_files', help: 'Names of files in the tree.', registers });
+    this.#bytes = new Gauge({
+      name: 'dfs_logical_bytes',
+      help: 'Bytes of all files, each counted once whatever its copies.',
+      registers,
+    });
+  }
+
+  set(counts: StoreCounts): void {
+    const { replicas } = counts;
+    for (const [state, value] of Object.entries(replicas)) this.#replicas.set({ state }, value);
+    this.#wanted.set(replicas.wanted + replicas.corrupt + counts.blobsShort);
+    this.#withoutCopy.set(counts.blobsWithoutCopy);
+    this.#files.set(counts.files);
+    this.#bytes.set(counts.logicalBytes);
+  }
+}

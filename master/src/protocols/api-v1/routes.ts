@@ -1,0 +1,87 @@
+import { type ReplicaAnswer, type StatAnswer, StoreError } from '@dfs/shared';
+import { type Request, type Response, Router } from 'express';
+import { directoryStatOf, statAnswerOf } from '../http/answers.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { checkServing, type Front, pathUnder } from '../http/front.ts';
+import { noFileAt } from '../http/lookup.ts';
+import { refuseMethod, sendJson } from '../http/send.ts';
+import { LogRoute } from './follow-log.ts';
+import { nodeAnswerOf, statusOf } from './status.ts';
+
+const mount = '/api/v1';
+
+/** The routes below `/api/v1` that answer JSON. The bytes of a file by its id are served before express. */
+export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchange): Router {
+  const { access, nodes, config } = front;
+  const router = Router({ caseSensitive: true, strict: true });
+  const log = new LogRoute(front);
+
+  router.get(`${mount}/health`, (request) => {
+    sendJson(exchangeOf(request), 200, {
+      status: 'healthy',
+      uptime: Math.floor(process.uptime()),
+      instance: config.instanceName,
+      known_instances: null,
+    });
+  });
+
+  router.get(`${mount}/status`, async (request) => {
+    const exchange = exchangeOf(request);
+    access.authorize(exchange.principal, 'admin');
+    sendJson(exchange, 200, await statusOf(front));
+  });
+
+  router.get(`${mount}/nodes`, (request) => {
+    const exchange = exchangeOf(request);
+    access.authorize(exchange.principal, 'admin');
+    sendJson(exchange, 200, nodes.snapshots().map(nodeAnswerOf));
+  });
+
+  router.get(`${mount}/log`, (request) => log.answer(exchangeOf(request)));
+
+  router.get(/^\/api\/v1\/stat(?:\/|$)/, async (request: Request) => {
+    const exchange = exchangeOf(request);
+    sendJson(exchange, 200, await stat(front, exchange));
+  });
+
+  router.get(/^\/api\/v1\/replicas\/./, async (request: Request) => {
+    const exchange = exchangeOf(request);
+    sendJson(exchange, 200, await replicas(front, exchange));
+  });
+
+  const getOnly = /^\/api\/v1\/(?:health|status|nodes|log|stat(?:\/.*)?|replicas\/.+|files\/.+)$/;
+  router.all(getOnly, (request: Request, response: Response) => {
+    refuseMethod(response, request.method, 'GET, HEAD');
+  });
+  return router;
+}
+
+async function stat(front: Front, exchange: Exchange): Promise<StatAnswer> {
+  const { access, files, metadata, nodes } = front;
+  const { path } = pathUnder(`${mount}/stat`, exchange);
+  access.authorize(exchange.principal, 'read', { path });
+  checkServing(nodes);
+  const entry = await metadata.findEntry(path);
+  if (!entry) {
+    throw new StoreError('not-found', `There is nothing at ${path}.`, {
+      hint: 'List the directory above it to see which names there are.',
+    });
+  }
+  if (entry.kind === 'directory') return directoryStatOf(path, entry);
+  return statAnswerOf(await files.stat({ path }));
+}
+
+async function replicas(front: Front, exchange: Exchange): Promise<ReplicaAnswer[]> {
+  const { access, files, nodes } = front;
+  const { path } = pathUnder(`${mount}/replicas`, exchange);
+  access.authorize(exchange.principal, 'read', { path });
+  checkServing(nodes);
+  const named = await files.find({ path });
+  if (!named) throw noFileAt(path);
+  // By id, so that the copies are those of the content just found even when the name moves on meanwhile.
+  const copies = await files.replicas({ id: named.file.id });
+  return copies.flatMap(({ node, role, state, path: diskPath, sequence }) => {
+    const blob = named.file.blobs[sequence]?.blobId;
+    return blob === undefined ? [] : [{ node, role, state, path: diskPath, blob, sequence }];
+  });
+}

@@ -1,0 +1,41 @@
+import type { Socket } from 'node:net';
+import type { Logger } from '@dfs/shared/cluster';
+import type { Metrics } from '../../metrics.ts';
+import type { Exchange } from './exchange.ts';
+
+/** Status of a request whose sender left before any answer. */
+const clientGoneStatus = 499;
+const pathMaxLength = 500;
+
+/** How much had gone over a connection when its last exchange ended: what came since is of the next one. */
+const bytesBefore = new WeakMap<Socket, { received: number; sent: number }>();
+
+/** Writes one line for the exchange and counts it, once its answer is out or its connection gone. The query is left out: it may hold secrets. */
+export function recordExchange(
+  exchange: Exchange,
+  { logger, metrics }: { readonly logger: Logger; readonly metrics: Metrics },
+): void {
+  const { request, response } = exchange;
+  const { socket } = request;
+  response.once('close', () => {
+    const method = request.method ?? '';
+    const status = response.headersSent ? response.statusCode : clientGoneStatus;
+    const before = bytesBefore.get(socket);
+    const receivedBytes = socket.bytesRead - (before?.received ?? 0);
+    const sentBytes = socket.bytesWritten - (before?.sent ?? 0);
+    bytesBefore.set(socket, { received: socket.bytesRead, sent: socket.bytesWritten });
+    metrics.requestEnded({ method, status, receivedBytes, sentBytes });
+    logger[status >= 500 ? 'warn' : 'info']('request', {
+      requestId: exchange.id,
+      method,
+      path: exchange.target.path.slice(0, pathMaxLength),
+      status,
+      ms: Math.round((performance.now() - exchange.startedAtMs) * 10) / 10,
+      in: receivedBytes,
+      out: sentBytes,
+      ...(exchange.nodeId === undefined ? {} : { node: exchange.nodeId }),
+      ...(exchange.errorCode === undefined ? {} : { code: exchange.errorCode }),
+      ...(response.writableFinished ? {} : { cut: true }),
+    });
+  });
+}

@@ -1,0 +1,89 @@
+import {
+  type FilePath,
+  type ListAnswer,
+  type ListAnswerEntry,
+  type NodeId,
+  type NodeName,
+  type PutAnswer,
+  type StatAnswer,
+  urlPathOf,
+} from '@dfs/shared';
+import type { FileInfo } from '../../files/file-types.ts';
+import type { Entry, ListedEntry } from '../../metadata/metadata-repository.ts';
+
+export const isoTime = (ms: number) => new Date(ms).toISOString();
+
+/** Where a path is read over HTTP; percent-encoded. */
+export const fsUrlOf = (path: FilePath) => `/fs${urlPathOf(path)}`;
+
+/** A repeated put may find its primary lost and no copy promoted yet. */
+const unknownNode: NodeName = { id: '' as NodeId, name: '' };
+
+export function putAnswerOf(info: FileInfo): PutAnswer {
+  const { file } = info;
+  return {
+    path: info.path,
+    id: file.id,
+    size: file.sizeBytes,
+    md5: file.md5,
+    contentType: file.contentType,
+    primary: info.primary ?? unknownNode,
+    copies: info.copies,
+  };
+}
+
+export function statAnswerOf(info: FileInfo): StatAnswer {
+  const { file, entry } = info;
+  return {
+    path: info.path,
+    kind: 'file',
+    created: isoTime(entry.createdAtMs),
+    modified: isoTime(entry.modifiedAtMs),
+    public: info.isPublic,
+    id: file.id,
+    size: file.sizeBytes,
+    md5: file.md5,
+    contentType: file.contentType,
+    attributes: file.attributes,
+    ...(info.primary === undefined ? {} : { primary: info.primary }),
+    copies: info.copies,
+    blobs: file.blobs.map((blob) => ({
+      id: blob.blobId,
+      offset: blob.offsetBytes,
+      size: blob.sizeBytes,
+      md5: blob.md5,
+    })),
+  };
+}
+
+export const directoryStatOf = (path: FilePath, entry: Entry): StatAnswer => ({
+  path,
+  kind: 'directory',
+  created: isoTime(entry.createdAtMs),
+  modified: isoTime(entry.modifiedAtMs),
+});
+
+export const listAnswerOf = (
+  path: FilePath,
+  entries: readonly ListedEntry[],
+  next: string | undefined,
+): ListAnswer => ({
+  path,
+  entries: entries.map(listAnswerEntryOf),
+  ...(next === undefined ? {} : { next }),
+});
+
+const listAnswerEntryOf = (entry: ListedEntry): ListAnswerEntry => ({
+  name: entry.name,
+  kind: entry.kind,
+  modified: isoTime(entry.modifiedAtMs),
+  public: entry.isPublic,
+  ...(entry.file
+    ? {
+        id: entry.file.id,
+        size: entry.file.sizeBytes,
+        md5: entry.file.md5,
+        contentType: entry.file.contentType,
+      }
+    : {}),
+});

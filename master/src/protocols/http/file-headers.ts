@@ -1,0 +1,60 @@
+import { baseNameOf } from '@dfs/shared';
+import contentDisposition from 'content-disposition';
+import type { NamedFile } from '../../metadata/metadata-repository.ts';
+import { attributeHeaders } from './attributes.ts';
+import { etagOf } from './etag.ts';
+
+/** What the answer to a GET of a file says of it. */
+export interface FileHeaders {
+  /** On every answer that is about this content, 304 included. */
+  readonly common: Readonly<Record<string, string>>;
+  /** Only where the whole content is sent. */
+  readonly whole: Readonly<Record<string, string>>;
+}
+
+export interface FileHeadersRequest {
+  readonly requestId: string;
+  /** To be saved rather than shown. */
+  readonly isDownload: boolean;
+  /** The URL does not end in the file's name. */
+  readonly isById: boolean;
+}
+
+/**
+ * What users upload must not run as a page of this server: `sandbox` gives it an origin of its own and no scripts, `nosniff` keeps a browser from
+ * guessing that some text is a page.
+ */
+const harmless = { 'Content-Security-Policy': 'sandbox', 'X-Content-Type-Options': 'nosniff' };
+
+export function fileHeadersOf(named: NamedFile, request: FileHeadersRequest): FileHeaders {
+  const { file, entry, isPublic } = named;
+  const common: Record<string, string> = {
+    ETag: etagOf(file.md5),
+    'Last-Modified': httpDateOf(entry.modifiedAtMs),
+    'Accept-Ranges': 'bytes',
+    'Cache-Control': isPublic ? 'no-cache' : 'private, no-cache',
+    'X-DFS-Id': file.id,
+    'X-DFS-MD5': file.md5,
+    'X-Request-Id': request.requestId,
+    ...harmless,
+  };
+  for (const [name, value] of attributeHeaders(file.attributes)) common[name] = value;
+  if (request.isDownload || request.isById) {
+    common['Content-Disposition'] = contentDisposition(baseNameOf(named.path), {
+      type: request.isDownload ? 'attachment' : 'inline',
+    });
+  }
+  return {
+    common,
+    whole: { 'Content-MD5': Buffer.from(file.md5, 'hex').toString('base64') },
+  };
+}
+
+let last = { second: -1, text: '' };
+
+/** Making a date costs more than the rest of a small answer, and files written together share theirs. */
+export function httpDateOf(ms: number): string {
+  const second = Math.floor(ms / 1000);
+  if (last.second !== second) last = { second, text: new Date(second * 1000).toUTCString() };
+  return last.text;
+}

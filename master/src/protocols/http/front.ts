@@ -1,0 +1,47 @@
+import { type Clock, parseUrlPath, StoreError } from '@dfs/shared';
+import type { AccessControl } from '../../access/access-control.ts';
+import type { NodeDirectory } from '../../cluster/node-directory.ts';
+import type { FileService } from '../../files/file-types.ts';
+import type { MetadataRepository } from '../../metadata/metadata-repository.ts';
+import type { Exchange } from './exchange.ts';
+
+/** What of the metadata the front asks directly, because no file is in question. */
+export type FrontMetadata = Pick<
+  MetadataRepository,
+  'findEntry' | 'listLog' | 'counts' | 'identity' | 'isEmpty'
+>;
+
+export interface FrontConfig {
+  /** The name of this master among others. */
+  readonly instanceName: string;
+  /** How long to wait for the next bytes of an upload, and for a reader to take the next ones of a download. */
+  readonly uploadIdleMs: number;
+  readonly downloadIdleMs: number;
+}
+
+/** What the routes of the public port need. */
+export interface Front {
+  readonly files: FileService;
+  readonly access: AccessControl;
+  readonly metadata: FrontMetadata;
+  readonly nodes: NodeDirectory;
+  readonly clock: Clock;
+  readonly config: FrontConfig;
+  readonly version: string;
+}
+
+export const filesMount = '/fs';
+
+/** The path in the tree that a request under a mount such as `/fs` names. Rejects with `invalid-path`. */
+export const pathUnder = (mount: string, exchange: Exchange) =>
+  parseUrlPath(exchange.target.path.slice(mount.length));
+
+/** Rejects with `in-recovery` while the master must not serve. */
+export function checkServing(nodes: Pick<NodeDirectory, 'recovery'>): void {
+  const reason = nodes.recovery();
+  if (reason === undefined) return;
+  throw new StoreError('in-recovery', reason, {
+    hint: 'Bring back the database that belongs to the nodes, or run "dfs restore" to rebuild it from them.',
+    retryAfterSeconds: 30,
+  });
+}

@@ -1,0 +1,171 @@
+import type { Server } from 'node:http';
+import { type ClusterId, newNodeId, StoreError, systemClock } from '@dfs/shared';
+import { type LogFields, type Logger, listen } from '@dfs/shared/cluster';
+import { AccessControl } from '../../access/access-control.ts';
+import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
+import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.ts';
+import { createMetrics } from '../../metrics.ts';
+import { createPublicServer } from '../../server.ts';
+import type { FrontConfig, FrontMetadata } from '../http/front.ts';
+import { MemoryFileService } from './memory-file-service.ts';
+import { type RawAnswer, sendRaw } from './raw-http.ts';
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+export const testKey = 'a key for tests';
+
+/** The public port over a file service in memory, on a free port of loopback. */
+export class TestPublicServer {
+  readonly files = new MemoryFileService();
+  readonly lines: LogLine[] = [];
+  readonly log: LogEntry[] = [];
+  readonly nodes: NodeSnapshot[] = [];
+  recovery: string | undefined;
+  isDatabaseOpen = true;
+  counts: StoreCounts = {
+    files: 0,
+    directories: 0,
+    logicalBytes: 0,
+    replicas: { wanted: 0, stored: 0, corrupt: 0, dropping: 0 },
+    blobsShort: 0,
+    blobsWithoutCopy: 0,
+  };
+  port = 0;
+  readonly #server: Server;
+
+  constructor(options: { clusterKey?: string | undefined; config?: Partial<FrontConfig> } = {}) {
+    const clusterKey = 'clusterKey' in options ? options.clusterKey : testKey;
+    const metadata = this.#metadata();
+    const nodes = this.#directory();
+    const metrics = createMetrics({ metadata, nodes });
+    this.#server = createPublicServer({
+      files: this.files,
+      access: new AccessControl({ clusterKey, onWrongKey: () => metrics.authenticationFailed() }),
+      metadata,
+      nodes,
+      metrics,
+      logger: this.#logger(),
+      clock: systemClock,
+      config: {
+        instanceName: 'test',
+        uploadIdleMs: 10_000,
+        downloadIdleMs: 10_000,
+        ...options.config,
+      },
+      version: '1.2.3',
+    });
+    this.nodes.push(snapshotOf({ id: this.files.node.id, name: this.files.node.name }));
+  }
+
+  async start(): Promise<this> {
+    this.port = await listen(this.#server, { host: '127.0.0.1', port: 0 });
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    if (!headers.has('authorization')) headers.set('authorization', `Bearer ${testKey}`);
+    return fetch(`${this.url}${path}`, { redirect: 'manual', ...init, headers });
+  }
+
+  /** Sends a request line and headers as they stand, host and key added. */
+  raw(
+    requestLine: string,
+    options: { headers?: readonly string[]; key?: string | null; body?: string | Buffer } = {},
+  ): Promise<RawAnswer> {
+    const { headers = [], key = testKey, body = '' } = options;
+    const head = [
+      `${requestLine} HTTP/1.1`,
+      'Host: 127.0.0.1',
+      ...(key === null ? [] : [`SHARD-KEY: ${key}`]),
+      ...headers,
+      ...(body.length > 0 ? [`Content-Length: ${Buffer.byteLength(body)}`] : []),
+      '',
+      '',
+    ].join('\r\n');
+    const text = Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(body)]);
+    return sendRaw(this.port, text, { isHead: requestLine.startsWith('HEAD') });
+  }
+
+  /** Connections that are open. */
+  connections(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
+  }
+
+  #metadata(): FrontMetadata {
+    return {
+      findEntry: async (path) => this.files.findEntry(path),
+      counts: async () => this.counts,
+      identity: () => ({
+        clusterId: '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11' as ClusterId,
+        epoch: 1,
+      }),
+      isEmpty: async () => {
+        if (this.isDatabaseOpen) return false;
+        throw new Error('The database is closed.');
+      },
+      listLog: async ({ path, limit = Number.POSITIVE_INFINITY, afterId = 0 }) =>
+        this.log
+          .filter((entry) => entry.id > afterId && (path === undefined || entry.path === path))
+          .slice(-limit),
+    };
+  }
+
+  #directory(): NodeDirectory {
+    return {
+      snapshots: () => this.nodes,
+      find: (id) => this.nodes.find((node) => node.id === id),
+      recovery: () => this.recovery,
+      storeOf: () => {
+        throw new StoreError('unavailable', 'There are no nodes here.');
+      },
+      reserve: () => () => undefined,
+      onChange: () => () => undefined,
+      close: async () => undefined,
+    };
+  }
+
+  #logger(): Logger {
+    const at =
+      (level: LogLine['level']) =>
+      (message: string, fields: LogFields = {}) =>
+        void this.lines.push({ level, message, fields });
+    const logger: Logger = {
+      debug: at('debug'),
+      info: at('info'),
+      warn: at('warn'),
+      error: at('error'),
+      child: () => logger,
+    };
+    return logger;
+  }
+}
+
+export const snapshotOf = (more: Partial<NodeSnapshot> = {}): NodeSnapshot => ({
+  id: newNodeId(),
+  name: 'one',
+  url: 'http://127.0.0.1:7050',
+  state: 'up',
+  dataDir: '/data',
+  capacityBytes: 1_000,
+  usedBytes: 100,
+  freeBytes: 900,
+  inFlight: 0,
+  silentForMs: 1_200,
+  ...more,
+});
