@@ -312,9 +312,16 @@ export interface MetadataRepository {
     limit: number;
   }): Promise<number>;
   /** Dropping rows on these nodes whose next attempt is due. */
-  dueDrops(query: { nowMs: number; nodes: readonly NodeId[]; limit: number }): Promise<readonly Replica[]>;
+  dueDrops(query: {
+    nowMs: number;
+    nodes: readonly NodeId[];
+    limit: number;
+  }): Promise<readonly Replica[]>;
   /** The node confirmed: the rows go; a blob with no row left goes too, if it is unreferenced. Logged as `dropped`. */
-  confirmDropped(dropped: readonly { blobId: BlobId; nodeId: NodeId }[], nowMs: number): Promise<void>;
+  confirmDropped(
+    dropped: readonly { blobId: BlobId; nodeId: NodeId }[],
+    nowMs: number,
+  ): Promise<void>;
   deferDrops(
     drops: readonly { blobId: BlobId; nodeId: NodeId; error: string; retryAtMs: number }[],
   ): Promise<void>;
@@ -324,7 +331,11 @@ export interface MetadataRepository {
   /** Inserts or replaces by id. */
   saveNode(node: NodeRecord): Promise<void>;
   /** The newest `limit` rows (of a path, when given), after the row `afterId` when given; in the order they were written. */
-  listLog(query: { path?: FilePath; limit?: number; afterId?: number }): Promise<readonly LogEntry[]>;
+  listLog(query: {
+    path?: FilePath;
+    limit?: number;
+    afterId?: number;
+  }): Promise<readonly LogEntry[]>;
   counts(): Promise<StoreCounts>;
   /** Deletes log rows, known idempotency keys and ended uploads from before these times, at most 1 000 each. Gives how many went. */
   purge(before: { logMs: number; idempotencyMs: number; uploadsMs: number }): Promise<number>;

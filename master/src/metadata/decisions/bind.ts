@@ -1,0 +1,287 @@
+import { createHash } from 'node:crypto';
+import {
+  alternativeName,
+  baseNameOf,
+  childOf,
+  type FileId,
+  type FilePath,
+  newEntryId,
+  parentOf,
+  rootPath,
+  StoreError,
+} from '@dfs/shared';
+import { type BlobState, copyOn, newCopy, withCopy, withPrimary } from '../blob-state.ts';
+import type { Draft } from '../draft/draft.ts';
+import { rowsMissing } from '../draft/draft-table.ts';
+import { blobImage, entryGone, entryImage, fileGone, fileImages } from '../journal.ts';
+import type {
+  BindCondition,
+  BindOutcome,
+  BindRequest,
+  BlobToBind,
+  Entry,
+  FileRecord,
+} from '../metadata-repository.ts';
+import { entryKeyOf } from '../root-entries.ts';
+import { isPublicAt } from '../visibility.ts';
+import { checkCondition, taken } from './conditions.ts';
+import { findChain, makeDirectories } from './directories.ts';
+import { findFreeNumber } from './free-number.ts';
+
+/** How long an idempotency key is known. */
+export const keyKeptMs = 24 * 60 * 60_000;
+
+/** Binds all or none: whatever fails throws. What `bindFiles` promises is decided here. Pure but for the ids of new entries. */
+export const decideBind = (draft: Draft, requests: readonly BindRequest[]): BindOutcome[] =>
+  draft.each(requests, (request) => bind(draft, request));
+
+function bind(draft: Draft, request: BindRequest): BindOutcome {
+  for (const { blobId } of request.blobs) draft.blobs.need(blobId);
+  const repeated = findKnown(draft, request);
+  if (repeated) return repeated;
+  const { path } = request;
+  if (path === rootPath) throw isADirectory(path);
+  const chain = makeDirectories(draft, parentOf(path));
+  const parent = chain.at(-1) as Entry;
+  const existing = draft.child(parent.id, baseNameOf(path));
+  checkCondition(draft, path, existing, request);
+  if (existing && isSame(draft, existing, request))
+    return sameAgain(draft, request, chain, existing);
+  const boundPath = existing ? pathBesides(draft, request, parent, existing) : path;
+  const replaced = boundPath === path ? existing : null;
+
+  const file: FileRecord = { ...request.file, blobs: request.blobs.map(fileBlobOf) };
+  const entry = entryFor(draft, request, parent, boundPath, replaced);
+  recordFile(draft, file, request, boundPath);
+  draft.entries.set(entryKeyOf(parent.id, entry.name), entry);
+  draft.journalise(entryImage(entry), ...fileImages(file));
+  draft.names.add(file.id, 1);
+  if (replaced?.fileId === undefined) draft.children.add(parent.id, 1);
+  else releaseName(draft, replaced.fileId);
+
+  const outcome: BindOutcome = {
+    named: { path: boundPath, entry, file, isPublic: isPublicAt([...chain, entry]) },
+    ...(replaced?.fileId === undefined ? {} : { replaced: replaced.fileId }),
+    repeated: false,
+  };
+  remember(draft, request, outcome);
+  return outcome;
+}
+
+/** Where the file goes when its name is taken: there, or under a free name. Rejects with `precondition-failed` and `is-a-directory`. */
+function pathBesides(
+  draft: Draft,
+  { path, onConflict }: BindRequest,
+  parent: Entry,
+  existing: Entry,
+): FilePath {
+  if (onConflict === 'fail') throw taken(path);
+  if (onConflict === 'rename') {
+    return childOf(parentOf(path), freeName(draft, parent, existing.name));
+  }
+  if (existing.kind === 'directory') throw isADirectory(path);
+  return path;
+}
+
+function freeName(draft: Draft, parent: Entry, name: string): string {
+  const keyOf = (n: number) => entryKeyOf(parent.id, alternativeName(name, n));
+  const isFresh = draft.children.isFresh(parent.id);
+  const found = findFreeNumber((n) => {
+    const entry = draft.entries.peek(keyOf(n));
+    if (entry === undefined) return isFresh ? false : undefined;
+    return entry !== null;
+  });
+  if ('free' in found) return alternativeName(name, found.free);
+  if (found.ask.length === 0) throw new StoreError('conflict', `No free name is left for ${name}.`);
+  for (const n of found.ask) draft.entries.need(keyOf(n));
+  throw rowsMissing;
+}
+
+function entryFor(
+  draft: Draft,
+  request: BindRequest,
+  parent: Entry,
+  path: FilePath,
+  replaced: Entry | null,
+): Entry {
+  return {
+    id: replaced?.id ?? newEntryId(),
+    parentId: parent.id,
+    name: baseNameOf(path),
+    kind: 'file',
+    fileId: request.file.id,
+    createdAtMs: replaced?.createdAtMs ?? draft.nowMs,
+    modifiedAtMs: draft.nowMs,
+    visibility: request.visibility ?? replaced?.visibility ?? 'inherit',
+  };
+}
+
+function recordFile(draft: Draft, file: FileRecord, request: BindRequest, path: FilePath): void {
+  if (isKnownFile(draft, request)) {
+    throw new StoreError('conflict', `The content ${file.id} is bound to another name already.`, {
+      hint: 'Upload it again: an upload is bound once.',
+    });
+  }
+  draft.files.set(file.id, file);
+  draft.names.makeFresh(file.id);
+  for (const blob of request.blobs) bindBlob(draft, blob, path);
+}
+
+/** An upload's content has the id of its first blob, and the row of a blob outlives those that refer to it: no blob, no file. */
+function isKnownFile(draft: Draft, { file, blobs }: BindRequest): boolean {
+  const [first] = blobs;
+  if ((first?.blobId as string) === file.id && draft.blobs.get(first?.blobId as never) === null) {
+    return false;
+  }
+  return draft.files.get(file.id) !== null;
+}
+
+function bindBlob(draft: Draft, request: BlobToBind, path: FilePath): void {
+  const known = draft.blobs.get(request.blobId);
+  if (known?.released) {
+    throw new StoreError('conflict', `The blob ${request.blobId} is being deleted.`, {
+      hint: 'Upload it again.',
+    });
+  }
+  if (known && (known.md5 !== request.md5 || known.sizeBytes !== request.sizeBytes)) {
+    throw new StoreError('conflict', `The blob ${request.blobId} is known with other bytes.`);
+  }
+  if (!known) draft.uses.makeFresh(request.blobId);
+  draft.uses.add(request.blobId, 1);
+  const blob = known ?? newBlob(request, path, draft.nowMs);
+  const copiesWanted = Math.max(blob.copiesWanted, request.copiesWanted);
+  if (!known || copiesWanted !== known.copiesWanted) {
+    draft.journalise(blobImage({ ...blob, copiesWanted }));
+  }
+  const bound = { ...blob, copiesWanted, unreferencedSinceMs: null };
+  draft.blobs.set(request.blobId, withWantedCopies(bound, request, draft.nowMs));
+}
+
+function newBlob(request: BlobToBind, path: FilePath, nowMs: number): BlobState {
+  const { primary, storedOn } = request;
+  const copies = [...new Set([primary, ...storedOn])].map((id) => newCopy(id, 'stored', nowMs));
+  const blob: BlobState = {
+    id: request.blobId,
+    sizeBytes: request.sizeBytes,
+    md5: request.md5,
+    copiesWanted: request.copiesWanted,
+    path,
+    unreferencedSinceMs: null,
+    released: false,
+    copiesChangedAtMs: 0,
+    copies,
+  };
+  return withPrimary(blob, primary);
+}
+
+/** Rows that are there already know better how their copies are. */
+function withWantedCopies(blob: BlobState, request: BlobToBind, nowMs: number): BlobState {
+  const missing = request.wantedOn.filter((nodeId) => !copyOn(blob, nodeId));
+  return missing.reduce((state, nodeId) => withCopy(state, newCopy(nodeId, 'wanted', nowMs)), blob);
+}
+
+const fileBlobOf = ({ blobId, offsetBytes, sizeBytes, md5 }: BlobToBind) => ({
+  blobId,
+  offsetBytes,
+  sizeBytes,
+  md5,
+});
+
+/** A name less holds this content: if that was the last one, it goes and its blobs wait for collection. */
+function releaseName(draft: Draft, fileId: FileId): void {
+  draft.names.add(fileId, -1);
+  draft.names.need(fileId);
+  const file = draft.files.get(fileId);
+  if (!file || draft.names.get(fileId) > 0) return;
+  draft.files.set(fileId, null);
+  draft.journalise(...fileGone(file));
+  for (const { blobId } of file.blobs) {
+    draft.uses.add(blobId, -1);
+    draft.uses.need(blobId);
+    draft.blobs.need(blobId);
+  }
+  for (const { blobId } of file.blobs) {
+    const blob = draft.blobs.get(blobId);
+    if (!blob || draft.uses.get(blobId) > 0) continue;
+    draft.blobs.set(blobId, { ...blob, unreferencedSinceMs: draft.nowMs });
+  }
+}
+
+/** The same content is bound there already: a commit whose outcome was not known to the caller is repeated. */
+function isSame(draft: Draft, existing: Entry, request: BindRequest): boolean {
+  return existing.fileId === request.file.id && isKnownFile(draft, request);
+}
+
+function sameAgain(
+  draft: Draft,
+  { path, file }: BindRequest,
+  chain: readonly Entry[],
+  entry: Entry,
+): BindOutcome {
+  const known = draft.files.get(file.id) as FileRecord;
+  return {
+    named: { path, entry, file: known, isPublic: isPublicAt([...chain, entry]) },
+    repeated: true,
+  };
+}
+
+/** How a key stands in the database: a digest, since clients choose keys of any length. */
+export const storedKeyOf = (key: string) => createHash('sha256').update(key).digest('hex');
+
+function findKnown(draft: Draft, { idempotencyKey, path }: BindRequest): BindOutcome | undefined {
+  if (idempotencyKey === undefined) return undefined;
+  const known = draft.keys.get(storedKeyOf(idempotencyKey));
+  return known ? outcomeOfKey(known, path, draft.nowMs) : undefined;
+}
+
+/** What a known key's bind gave; undefined when it is older than a day. Rejects with `idempotency-conflict` when it was for another path. */
+export function outcomeOfKey(
+  known: { path: string; outcome: string; createdAtMs: number },
+  path: FilePath,
+  nowMs: number,
+): BindOutcome | undefined {
+  if (known.createdAtMs < nowMs - keyKeptMs) return undefined;
+  if (known.path !== path) {
+    throw new StoreError(
+      'idempotency-conflict',
+      `The idempotency key was used for ${known.path}.`,
+      {
+        hint: 'Use a new key for each upload.',
+      },
+    );
+  }
+  return { ...(JSON.parse(known.outcome) as BindOutcome), repeated: true };
+}
+
+function remember(draft: Draft, { idempotencyKey, path }: BindRequest, outcome: BindOutcome): void {
+  if (idempotencyKey === undefined) return;
+  draft.keys.set(storedKeyOf(idempotencyKey), {
+    path,
+    outcome: JSON.stringify(outcome),
+    createdAtMs: draft.nowMs,
+  });
+}
+
+/** Removes a file's name or an empty directory. What `removeEntry` promises is decided here. */
+export function decideRemoval(draft: Draft, path: FilePath, condition: BindCondition): void {
+  if (path === rootPath) {
+    throw new StoreError('conflict', 'The root directory cannot be removed.');
+  }
+  const entry = findChain(draft, path)?.at(-1);
+  if (!entry) throw new StoreError('not-found', `There is nothing at ${path}.`);
+  checkCondition(draft, path, entry, condition);
+  if (entry.kind === 'directory' && draft.children.get(entry.id) > 0) {
+    throw new StoreError('conflict', `The directory ${path} is not empty.`, {
+      hint: 'Remove what is in it first.',
+    });
+  }
+  draft.entries.set(entryKeyOf(entry.parentId, entry.name), null);
+  draft.children.add(entry.parentId, -1);
+  draft.journalise(entryGone(entry));
+  if (entry.fileId !== undefined) releaseName(draft, entry.fileId);
+}
+
+const isADirectory = (path: FilePath) =>
+  new StoreError('is-a-directory', `${path} is a directory.`, {
+    hint: 'Give the path of a file.',
+  });

@@ -1,0 +1,63 @@
+import { type FilePath, namesOf, newEntryId, StoreError } from '@dfs/shared';
+import type { Draft } from '../draft/draft.ts';
+import { entryImage } from '../journal.ts';
+import type { Entry } from '../metadata-repository.ts';
+import { entryKeyOf, nowhereId, rootId } from '../root-entries.ts';
+
+const rootKey = entryKeyOf(nowhereId, '');
+
+/** The directory of this path and those above it, from the root; what is missing is made. Rejects with `not-a-directory`. */
+export function makeDirectories(draft: Draft, path: FilePath): Entry[] {
+  const names = namesOf(path);
+  const chain = [rootOf(draft, names)];
+  for (const name of names) {
+    const parent = chain.at(-1) as Entry;
+    const entry = draft.child(parent.id, name) ?? makeDirectory(draft, parent, name);
+    if (entry.kind !== 'directory') throw notADirectory(path, name);
+    chain.push(entry);
+  }
+  return chain;
+}
+
+/** The entry of this path and those above it, from the root; undefined when a name is absent or a parent is a file. */
+export function findChain(draft: Draft, path: FilePath): Entry[] | undefined {
+  const names = namesOf(path);
+  const chain = [rootOf(draft, names)];
+  for (const name of names) {
+    const parent = chain.at(-1) as Entry;
+    const entry = parent.kind === 'directory' ? draft.child(parent.id, name) : null;
+    if (!entry) return undefined;
+    chain.push(entry);
+  }
+  return chain;
+}
+
+/** The root never changes its id, so the first name below it is read together with it. */
+function rootOf(draft: Draft, [first]: readonly string[]): Entry {
+  if (first !== undefined) draft.entries.need(entryKeyOf(rootId, first));
+  const root = draft.entries.get(rootKey);
+  if (!root) throw new StoreError('internal', 'The metadata database has no root directory.');
+  return root;
+}
+
+function makeDirectory(draft: Draft, parent: Entry, name: string): Entry {
+  const entry: Entry = {
+    id: newEntryId(),
+    parentId: parent.id,
+    name,
+    kind: 'directory',
+    createdAtMs: draft.nowMs,
+    modifiedAtMs: draft.nowMs,
+    visibility: 'inherit',
+  };
+  draft.entries.set(entryKeyOf(parent.id, name), entry);
+  draft.children.makeFresh(entry.id);
+  draft.children.add(parent.id, 1);
+  draft.journalise(entryImage(entry));
+  return entry;
+}
+
+const notADirectory = (path: FilePath, name: string) =>
+  new StoreError('not-a-directory', `${JSON.stringify(name)} in ${path} is a file.`, {
+    hint: 'Choose a path whose parents are directories.',
+  });

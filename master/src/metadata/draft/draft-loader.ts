@@ -1,0 +1,111 @@
+import type { BlobId, EntryId, FileId } from '@dfs/shared';
+import type { Sql, Value } from '../database.ts';
+import { partsOfEntryKey } from '../root-entries.ts';
+import {
+  type BlobAndCopyRow,
+  blobStatesOf,
+  blobsAndCopies,
+  type EntryRow,
+  entryOf,
+  type FileAndBlobRow,
+  fileAndBlobColumns,
+  fileAndBlobTables,
+  filesOf,
+} from '../rows.ts';
+import { chunksOf, places } from '../sql-text.ts';
+import type { Draft } from './draft.ts';
+import type { DraftTable } from './draft-table.ts';
+
+/** Directories are counted up to here: more than one batch can remove. */
+const childrenCountedMax = 2_001;
+
+/** Reads every row that decisions asked for and did not find in the draft, each kind with one query (a few when there are very many). */
+export async function loadMissing(sql: Sql, draft: Draft): Promise<void> {
+  await loadEntries(sql, draft);
+  await loadRows(draft.keys, async (keys) => {
+    const rows = await sql.rows<{ key: string; path: string; outcome: string; created_at: number }>(
+      `select key, path, outcome, created_at from idempotency_keys where key in (${places(keys)})`,
+      keys,
+    );
+    return rows.map((row) => [row.key, { ...row, createdAtMs: row.created_at }]);
+  });
+  await loadRows(draft.blobs, async (ids) => {
+    const rows = await sql.rows<BlobAndCopyRow>(
+      `${blobsAndCopies} where b.id in (${places(ids)})`,
+      ids,
+    );
+    return [...blobStatesOf(rows)];
+  });
+  await loadRows(draft.files, async (ids) => {
+    const rows = await sql.rows<FileAndBlobRow>(
+      `select ${fileAndBlobColumns} from ${fileAndBlobTables} where f.id in (${places(ids)})
+       order by f.id, fb.sequence`,
+      ids,
+    );
+    return filesOf(rows).map((file) => [file.id, file]);
+  });
+  await loadRows(draft.uploads, async (ids) => {
+    const rows = await sql.rows<{ blob_id: BlobId; expires_at: number }>(
+      `select blob_id, expires_at from uploads where blob_id in (${places(ids)})`,
+      ids,
+    );
+    return rows.map((row) => [row.blob_id, row.expires_at]);
+  });
+  await loadCounts<FileId>(sql, draft.names, 'entries', 'file_id');
+  await loadCounts<BlobId>(sql, draft.uses, 'file_blobs', 'blob_id');
+  await loadChildren(sql, draft);
+}
+
+async function loadRows<Key extends string, Row>(
+  table: DraftTable<Key, Row>,
+  query: (keys: readonly Key[]) => Promise<(readonly [Key, Row])[]>,
+): Promise<void> {
+  for (const keys of chunksOf([...table.missing], 1)) {
+    const rows = new Map(await query(keys));
+    for (const key of keys) table.learn(key, rows.get(key) ?? null);
+  }
+}
+
+/** Pairs are compared with a list of values, so that both databases look each one up in the index of (parent, name). */
+async function loadEntries(sql: Sql, { entries }: Draft): Promise<void> {
+  await loadRows(entries, async (keys) => {
+    const pairs = keys.map(() => '(?, ?)').join(', ');
+    const rows = await sql.rows<EntryRow>(
+      `select id, parent_id, name, kind, file_id, created_at, modified_at, visibility
+       from entries where (parent_id, name) in (values ${pairs})`,
+      keys.flatMap(partsOfEntryKey) as Value[],
+    );
+    return rows.map((row) => [`${row.parent_id}/${row.name}`, entryOf(row)]);
+  });
+}
+
+interface Counts<Key extends string> {
+  readonly missing: ReadonlySet<Key>;
+  learn(key: Key, count: number): void;
+}
+
+async function loadCounts<Key extends string>(
+  sql: Sql,
+  counts: Counts<Key>,
+  table: string,
+  column: string,
+): Promise<void> {
+  for (const keys of chunksOf([...counts.missing], 1)) {
+    const rows = await sql.rows<{ id: Key; how_many: number }>(
+      `select ${column} as id, count(*) as how_many from ${table} where ${column} in (${places(keys)}) group by ${column}`,
+      keys,
+    );
+    const found = new Map(rows.map((row) => [row.id, row.how_many]));
+    for (const key of keys) counts.learn(key, found.get(key) ?? 0);
+  }
+}
+
+async function loadChildren(sql: Sql, { children }: Draft): Promise<void> {
+  for (const id of [...children.missing] as EntryId[]) {
+    const [row] = await sql.rows<{ how_many: number }>(
+      'select count(*) as how_many from (select id from entries where parent_id = ? limit ?) some_children',
+      [id, childrenCountedMax],
+    );
+    children.learn(id, row?.how_many ?? 0);
+  }
+}

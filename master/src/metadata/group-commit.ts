@@ -1,0 +1,184 @@
+import { type Clock, StoreError } from '@dfs/shared';
+import type { Database, Sql } from './database.ts';
+import { storeErrorOf } from './database-errors.ts';
+import { Draft } from './draft/draft.ts';
+import { loadMissing } from './draft/draft-loader.ts';
+import { writeDraft } from './draft/draft-writer.ts';
+
+/** One write of the repository. */
+export interface WriteOperation<Result> {
+  /** About how many rows it touches: a batch is limited by their sum. */
+  readonly rows: number;
+  /** Queries that tell which rows matter, where keys alone do not; what they change belongs to the transaction. */
+  prepare?(sql: Sql): Promise<void>;
+  /** Decides on the rows. Called again when rows were missing, so it changes nothing but the draft. A throw leaves nothing of it. */
+  decide(draft: Draft): Result;
+}
+
+export interface GroupCommitParts {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly logger?: { warn(message: string, fields?: Readonly<Record<string, unknown>>): void };
+  /** Called after each commit, in order, before its operations resolve. */
+  readonly committed: (draft: Draft) => void;
+  /** Called when what was committed last is not known: another process may have written. */
+  readonly forget: () => void;
+}
+
+interface Waiting {
+  readonly operation: WriteOperation<unknown>;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Outcome = { readonly result: unknown } | { readonly error: unknown };
+
+const batchRowsMax = 1_000;
+const waitingMax = 20_000;
+
+/**
+ * Commits writes together: what waits while a transaction runs goes into the next one, in order of arrival; nobody waits for a timer.
+ * A batch reads the rows its operations touch, decides each outcome in memory and writes them with a few statements. When that fails
+ * unexpectedly, its operations run again one by one, so that a bad one fails alone.
+ */
+export class GroupCommit {
+  readonly #parts: GroupCommitParts;
+  readonly #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #isClosed = false;
+  #journalNumber = 0;
+  /** The writing connection on which the number was read; 0: it must be read anew. */
+  #session = 0;
+
+  constructor(parts: GroupCommitParts) {
+    this.#parts = parts;
+  }
+
+  /** Of the newest row of the journal that is committed. */
+  get journalNumber(): number {
+    return this.#journalNumber;
+  }
+
+  /**
+   * Resolves once the operation is on disk. Rejects with what its decision threw, with `unavailable` when the database does not answer (it is then
+   * not known whether the operation took place) or too many wait.
+   */
+  submit<Result>(operation: WriteOperation<Result>): Promise<Result> {
+    if (this.#isClosed) return Promise.reject(closed());
+    if (this.#waiting.length >= waitingMax) return Promise.reject(tooMany());
+    const result = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.push({ operation, resolve, reject });
+    });
+    this.#running ??= this.#run();
+    return result as Promise<Result>;
+  }
+
+  /** Commits what waits and takes no more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // One turn of the loop: what arrived together is committed together.
+      await new Promise(setImmediate);
+      await this.#commit(this.#takeBatch());
+    }
+    this.#running = undefined;
+  }
+
+  #takeBatch(): Waiting[] {
+    let rows = 0;
+    const end = this.#waiting.findIndex(({ operation }, index) => {
+      rows += operation.rows;
+      return index > 0 && rows > batchRowsMax;
+    });
+    return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    let isDecided = false;
+    try {
+      const { draft, outcomes, journalNumber } = await this.#parts.database.write(async (sql) => {
+        await this.#followSession(sql);
+        const decided = await decideAll(sql, batch, new Draft(this.#parts.clock.now()));
+        const number = await writeDraft(sql, decided.draft, this.#journalNumber);
+        isDecided = true;
+        return { ...decided, journalNumber: number };
+      });
+      this.#journalNumber = journalNumber;
+      this.#parts.committed(draft);
+      settle(batch, outcomes);
+    } catch (error) {
+      await this.#handleFailure(batch, storeErrorOf(error), isDecided);
+    }
+  }
+
+  async #handleFailure(
+    batch: readonly Waiting[],
+    error: StoreError,
+    isDecided: boolean,
+  ): Promise<void> {
+    // A commit that failed may have taken place, so it is not tried again.
+    if (batch.length === 1 || isDecided || error.kind === 'unavailable') {
+      if (isDecided) this.#session = 0;
+      for (const { reject } of batch) reject(error);
+      return;
+    }
+    this.#parts.logger?.warn('a batch of writes failed and is run one by one', {
+      operations: batch.length,
+      error,
+    });
+    for (const one of batch) await this.#commit([one]);
+  }
+
+  /** After a new connection, and after a commit with an unknown end, the journal alone knows where it stands. */
+  async #followSession(sql: Sql): Promise<void> {
+    const session = this.#parts.database.writerSessions;
+    if (this.#session === session) return;
+    const [row] = await sql.rows<{ number: number | null }>(
+      'select max(number) as number from changes',
+    );
+    this.#journalNumber = row?.number ?? 0;
+    this.#parts.forget();
+    this.#session = session;
+  }
+}
+
+async function decideAll(
+  sql: Sql,
+  batch: readonly Waiting[],
+  draft: Draft,
+): Promise<{ draft: Draft; outcomes: Outcome[] }> {
+  for (const { operation } of batch) await operation.prepare?.(sql);
+  for (;;) {
+    draft.restart();
+    const outcomes = batch.map(({ operation }) => attempt(draft, operation));
+    if (!draft.isMissingRows) return { draft, outcomes };
+    await loadMissing(sql, draft);
+  }
+}
+
+function attempt(draft: Draft, operation: WriteOperation<unknown>): Outcome {
+  try {
+    return { result: draft.attempt(() => operation.decide(draft)) };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function settle(batch: readonly Waiting[], outcomes: readonly Outcome[]): void {
+  for (const [index, { resolve, reject }] of batch.entries()) {
+    const outcome = outcomes[index];
+    if (outcome && 'result' in outcome) resolve(outcome.result);
+    else reject(outcome?.error);
+  }
+}
+
+const closed = () => new StoreError('unavailable', 'The metadata database is closed.');
+const tooMany = () =>
+  new StoreError('unavailable', 'Too many writes wait for the metadata database.', {
+    hint: 'Try again in a moment.',
+    retryAfterSeconds: 1,
+  });

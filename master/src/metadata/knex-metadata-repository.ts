@@ -1,0 +1,285 @@
+import {
+  type BlobId,
+  type Clock,
+  type FileId,
+  type FilePath,
+  type NodeId,
+  type ReplicationAttempt,
+  StoreError,
+} from '@dfs/shared';
+import type { Database } from './database.ts';
+import { decideBind, decideRemoval } from './decisions/bind.ts';
+import {
+  decideDeferral,
+  decideDropped,
+  decideRelease,
+  type ReleaseQuery,
+} from './decisions/collection.ts';
+import {
+  type Damage,
+  decideCopyChanges,
+  decideDamage,
+  decideReplications,
+} from './decisions/copies.ts';
+import { makeDirectories } from './decisions/directories.ts';
+import { GroupCommit, type GroupCommitParts } from './group-commit.ts';
+import { compareInventory } from './inventory-comparison.ts';
+import { MetadataCaches } from './metadata-caches.ts';
+import type {
+  BindCondition,
+  BindOutcome,
+  BindRequest,
+  BlobCopies,
+  BlobCopiesPage,
+  ClusterIdentity,
+  CopyChange,
+  DirectoryPage,
+  Entry,
+  InventoryComparison,
+  InventoryFindings,
+  LogEntry,
+  MetadataRepository,
+  NamedFile,
+  NodeRecord,
+  Replica,
+  StoreCounts,
+} from './metadata-repository.ts';
+import { purge } from './purge.ts';
+import { CopiesReader } from './reads/copies-reader.ts';
+import { OverviewReader } from './reads/overview-reader.ts';
+import { TreeReader } from './reads/tree-reader.ts';
+
+export interface KnexMetadataRepositoryParts {
+  readonly database: Database;
+  readonly identity: ClusterIdentity;
+  readonly clock: Clock;
+  readonly logger?: NonNullable<GroupCommitParts['logger']>;
+  /** About how many names, contents and copies of blobs are kept in memory, each. */
+  readonly cacheSize: number;
+  /** Called last when it closes. */
+  readonly release: () => Promise<void>;
+}
+
+const changesMax = 1_000;
+
+/** The one `MetadataRepository`, on SQLite and on PostgreSQL: writes go through the group commit, reads through caches and the read pool. */
+export class KnexMetadataRepository implements MetadataRepository {
+  readonly #parts: KnexMetadataRepositoryParts;
+  readonly #writes: GroupCommit;
+  readonly #tree: TreeReader;
+  readonly #copies: CopiesReader;
+  readonly #overview: OverviewReader;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: KnexMetadataRepositoryParts) {
+    const { database, clock, logger } = parts;
+    const caches = new MetadataCaches(parts.cacheSize);
+    this.#parts = parts;
+    this.#writes = new GroupCommit({
+      database,
+      clock,
+      ...(logger === undefined ? {} : { logger }),
+      committed: (draft) => caches.accept(draft),
+      forget: () => caches.clear(),
+    });
+    this.#tree = new TreeReader(database, caches);
+    this.#copies = new CopiesReader(database, caches);
+    this.#overview = new OverviewReader(database);
+  }
+
+  /** Reads where the journal stands. Called once, before anything else. */
+  async start(): Promise<void> {
+    await this.#writes.submit({ rows: 1, decide: () => undefined });
+  }
+
+  identity(): ClusterIdentity {
+    return this.#parts.identity;
+  }
+
+  journalNumber(): number {
+    return this.#writes.journalNumber;
+  }
+
+  isEmpty(): Promise<boolean> {
+    return this.#overview.isEmpty();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#writes.close();
+    await this.#parts.database.close();
+    await this.#parts.release();
+  }
+
+  findEntry(path: FilePath): Promise<Entry | undefined> {
+    return this.#tree.findEntry(path);
+  }
+
+  findFile(path: FilePath): Promise<NamedFile | undefined> {
+    return this.#tree.findFile(path);
+  }
+
+  findFileById(id: FileId): Promise<NamedFile | undefined> {
+    return this.#tree.findFileById(id);
+  }
+
+  listDirectory(path: FilePath, page: { after?: string; limit: number }): Promise<DirectoryPage> {
+    return this.#tree.listDirectory(path, page);
+  }
+
+  replicasOf(blobIds: readonly BlobId[]): Promise<ReadonlyMap<BlobId, readonly Replica[]>> {
+    return this.#copies.replicasOf(blobIds);
+  }
+
+  bindFiles(requests: readonly BindRequest[]): Promise<readonly BindOutcome[]> {
+    return this.#writes.submit({
+      rows: requests.length,
+      decide: (draft) => decideBind(draft, requests),
+    });
+  }
+
+  findRepeated(key: string, path: FilePath): Promise<BindOutcome | undefined> {
+    return this.#tree.findRepeated(key, path, this.#parts.clock.now());
+  }
+
+  makeDirectory(path: FilePath): Promise<Entry> {
+    return this.#writes.submit({
+      rows: 1,
+      decide: (draft) => makeDirectories(draft, path).at(-1) as Entry,
+    });
+  }
+
+  async removeEntry(path: FilePath, condition: BindCondition = {}): Promise<void> {
+    await this.#writes.submit({
+      rows: 1,
+      decide: (draft) => decideRemoval(draft, path, condition),
+    });
+  }
+
+  async renewUploads(blobIds: readonly BlobId[], expiresAtMs: number): Promise<void> {
+    await this.#writes.submit({
+      rows: blobIds.length,
+      decide: (draft) => {
+        for (const id of blobIds) draft.uploads.set(id, Math.round(expiresAtMs));
+      },
+    });
+  }
+
+  async endUploads(blobIds: readonly BlobId[]): Promise<void> {
+    await this.#writes.submit({
+      rows: blobIds.length,
+      decide: (draft) => {
+        draft.each(blobIds, (id) => {
+          if (draft.uploads.get(id) !== null) draft.uploads.set(id, null);
+        });
+      },
+    });
+  }
+
+  async recordReplications(
+    attempts: readonly ReplicationAttempt[],
+    retryAtMs: (attempt: ReplicationAttempt, attempts: number) => number,
+  ): Promise<void> {
+    await this.#writes.submit({
+      rows: attempts.length,
+      decide: (draft) => decideReplications(draft, attempts, retryAtMs),
+    });
+  }
+
+  async recordDamage(nodeId: NodeId, damages: readonly Damage[], nowMs: number): Promise<void> {
+    await this.#writes.submit({
+      rows: damages.length,
+      decide: (draft) => decideDamage(draft, nodeId, damages, nowMs),
+    });
+  }
+
+  dueReplications(
+    query: Parameters<MetadataRepository['dueReplications']>[0],
+  ): Promise<readonly { target: NodeId; blob: BlobCopies }[]> {
+    return this.#copies.dueReplications(query);
+  }
+
+  blobsShortOfCopies(page: { after?: BlobId; limit: number }): Promise<BlobCopiesPage> {
+    return this.#copies.blobsShortOfCopies(page);
+  }
+
+  blobsOnNode(nodeId: NodeId, page: { after?: string; limit: number }): Promise<BlobCopiesPage> {
+    return this.#copies.blobsOnNode(nodeId, page);
+  }
+
+  async changeCopies(changes: readonly CopyChange[], nowMs: number): Promise<number> {
+    if (changes.length > changesMax) {
+      throw new StoreError('invalid-request', `More than ${changesMax} changes of copies at once.`);
+    }
+    return this.#writes.submit({
+      rows: changes.length,
+      decide: (draft) => decideCopyChanges(draft, changes, nowMs),
+    });
+  }
+
+  compareInventory(comparison: InventoryComparison): Promise<InventoryFindings> {
+    return compareInventory(this.#writes, this.#parts.identity, comparison);
+  }
+
+  releaseUnreferenced(query: ReleaseQuery): Promise<number> {
+    let candidates: BlobId[] = [];
+    return this.#writes.submit({
+      rows: query.limit,
+      prepare: async (sql) => {
+        const rows = await sql.rows<{ id: BlobId }>(
+          `select id from blobs where unreferenced_since is not null and released = 0 and unreferenced_since < ?
+           and not exists (select 1 from uploads where blob_id = blobs.id and expires_at >= ?)
+           order by unreferenced_since limit ?`,
+          [query.beforeMs, query.nowMs, query.limit + query.held.size],
+        );
+        candidates = rows.map((row) => row.id);
+      },
+      decide: (draft) => decideRelease(draft, candidates, query),
+    });
+  }
+
+  dueDrops(query: Parameters<MetadataRepository['dueDrops']>[0]): Promise<readonly Replica[]> {
+    return this.#copies.dueDrops(query);
+  }
+
+  async confirmDropped(
+    dropped: readonly { blobId: BlobId; nodeId: NodeId }[],
+    nowMs: number,
+  ): Promise<void> {
+    await this.#writes.submit({
+      rows: dropped.length,
+      decide: (draft) => decideDropped(draft, dropped, nowMs),
+    });
+  }
+
+  async deferDrops(drops: Parameters<MetadataRepository['deferDrops']>[0]): Promise<void> {
+    await this.#writes.submit({
+      rows: drops.length,
+      decide: (draft) => decideDeferral(draft, drops),
+    });
+  }
+
+  listNodes(): Promise<readonly NodeRecord[]> {
+    return this.#overview.listNodes();
+  }
+
+  async saveNode(node: NodeRecord): Promise<void> {
+    await this.#writes.submit({ rows: 1, decide: (draft) => draft.nodes.set(node.id, node) });
+  }
+
+  listLog(query: Parameters<MetadataRepository['listLog']>[0]): Promise<readonly LogEntry[]> {
+    return this.#overview.listLog(query);
+  }
+
+  counts(): Promise<StoreCounts> {
+    return this.#overview.counts();
+  }
+
+  purge(before: Parameters<MetadataRepository['purge']>[0]): Promise<number> {
+    return purge(this.#writes, before);
+  }
+}

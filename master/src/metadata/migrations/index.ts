@@ -1,0 +1,25 @@
+import type { Knex } from 'knex';
+import { createTree } from './001-tree.ts';
+import { createCopies } from './002-copies.ts';
+
+interface Migration {
+  readonly name: string;
+  up(knex: Knex): Promise<void>;
+}
+
+/**
+ * Every step from an empty database to today's tables, in order; steps are added, never edited. An object rather than a folder, so that no
+ * file is loaded by name. `nowMs` is the time written into a new cluster.
+ */
+export function migrationSource(nowMs: number): Knex.MigrationSource<Migration> {
+  const migrations: readonly Migration[] = [
+    { name: '001-tree', up: (knex) => createTree(knex, nowMs) },
+    { name: '002-copies', up: createCopies },
+  ];
+  return {
+    getMigrations: async () => [...migrations],
+    getMigrationName: (migration) => migration.name,
+    // There is no way back: an older program refuses a newer database.
+    getMigration: async ({ up }) => ({ up, down: async () => {} }),
+  };
+}

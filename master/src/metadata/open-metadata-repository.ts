@@ -1,0 +1,71 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type Clock, type ClusterId, StoreError } from '@dfs/shared';
+import { acquireDiskLock } from '@dfs/shared/disk-lock';
+import { Database } from './database.ts';
+import type { GroupCommitParts } from './group-commit.ts';
+import { KnexMetadataRepository } from './knex-metadata-repository.ts';
+import type { ClusterIdentity, MetadataRepository } from './metadata-repository.ts';
+import { migrationSource } from './migrations/index.ts';
+
+export interface OpenMetadataOptions {
+  /** `postgres://…`. Without it, `sqliteFile` is used. */
+  readonly url?: string;
+  /** Made, with its folder, when it is absent. */
+  readonly sqliteFile?: string;
+  readonly clock: Clock;
+  readonly logger?: NonNullable<GroupCommitParts['logger']>;
+  /** About how many names, contents and blobs are kept in memory, each; about 1.5 KB for the three together. */
+  readonly cacheSize?: number;
+}
+
+const defaultCacheSize = 20_000;
+
+/**
+ * Opens the metadata, brings its tables up to date, and holds it for this process alone: on SQLite by a lock on its folder, on PostgreSQL by
+ * one that lives with the connection that writes. A new database gets its cluster id and epoch 1.
+ *
+ * Rejects with `conflict` when another master has it, `unavailable` when the database does not answer, `ConfigurationError` when the folder
+ * cannot be written.
+ */
+export async function openMetadataRepository(
+  options: OpenMetadataOptions,
+): Promise<MetadataRepository> {
+  const { url, sqliteFile, clock, logger } = options;
+  const lock = url === undefined ? await lockFolderOf(sqliteFile) : undefined;
+  try {
+    const database = await Database.open(
+      url === undefined ? { sqliteFile: sqliteFile as string } : { url },
+      { migrationSource: migrationSource(clock.now()) },
+    );
+    const repository = new KnexMetadataRepository({
+      database,
+      identity: await readIdentity(database),
+      clock,
+      ...(logger === undefined ? {} : { logger }),
+      cacheSize: options.cacheSize ?? defaultCacheSize,
+      release: async () => lock?.release(),
+    });
+    await repository.start();
+    return repository;
+  } catch (error) {
+    await lock?.release();
+    throw error;
+  }
+}
+
+async function lockFolderOf(sqliteFile: string | undefined) {
+  if (sqliteFile === undefined) {
+    throw new StoreError('invalid-request', 'Neither a database URL nor a file was given.');
+  }
+  await mkdir(dirname(sqliteFile), { recursive: true });
+  return acquireDiskLock(dirname(sqliteFile), { what: 'master' });
+}
+
+async function readIdentity(database: Database): Promise<ClusterIdentity> {
+  const [row] = await database.rows<{ id: ClusterId; epoch: number }>(
+    'select id, epoch from cluster',
+  );
+  if (!row) throw new StoreError('internal', 'The metadata database has no cluster identity.');
+  return { clusterId: row.id, epoch: row.epoch };
+}

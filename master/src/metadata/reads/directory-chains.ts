@@ -1,0 +1,57 @@
+import type { EntryId, FilePath } from '@dfs/shared';
+import type { Sql } from '../database.ts';
+import type { Entry } from '../metadata-repository.ts';
+import { nowhereId, rootId } from '../root-entries.ts';
+import { type EntryRow, entryColumns, entryOf } from '../rows.ts';
+import { chunksOf, places } from '../sql-text.ts';
+
+/**
+ * The directories from the root to each of these, itself included; those not below the root (in the trash) are absent. Parents are
+ * read level by level for all together.
+ */
+export async function chainsOfDirectories(
+  sql: Sql,
+  ids: Iterable<EntryId>,
+): Promise<ReadonlyMap<EntryId, readonly Entry[]>> {
+  const asked = new Set(ids);
+  const entries = new Map<EntryId, Entry>();
+  for (let level = asked; level.size > 0; ) {
+    const parents = new Set<EntryId>();
+    for (const entry of await entriesOf(sql, [...level])) {
+      entries.set(entry.id, entry);
+      if (entry.parentId !== nowhereId) parents.add(entry.parentId);
+    }
+    level = new Set([...parents].filter((id) => !entries.has(id)));
+  }
+  const chains = new Map<EntryId, readonly Entry[]>();
+  for (const id of asked) {
+    const chain = chainOf(id, entries);
+    if (chain) chains.set(id, chain);
+  }
+  return chains;
+}
+
+async function entriesOf(sql: Sql, ids: readonly EntryId[]): Promise<Entry[]> {
+  const rows: EntryRow[] = [];
+  for (const some of chunksOf(ids, 1)) {
+    rows.push(
+      ...(await sql.rows<EntryRow>(
+        `select ${entryColumns.join(', ')} from entries where id in (${places(some)})`,
+        some,
+      )),
+    );
+  }
+  return rows.map(entryOf);
+}
+
+function chainOf(id: EntryId, entries: ReadonlyMap<EntryId, Entry>): Entry[] | undefined {
+  const chain: Entry[] = [];
+  for (let entry = entries.get(id); entry; entry = entries.get(entry.parentId)) {
+    chain.unshift(entry);
+  }
+  return chain[0]?.id === rootId ? chain : undefined;
+}
+
+/** The path that a chain from the root leads to. */
+export const pathOfChain = (chain: readonly Entry[]) =>
+  (chain.length === 1 ? '/' : chain.map((entry) => entry.name).join('/')) as FilePath;
