@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { FaultyNodeProxy } from './faulty-node-proxy.ts';
+import { temporaryDirectory } from './guard.ts';
+import { sendHttp } from './http.ts';
+import { shortTimes } from './local-cluster.ts';
+import { type Program, startDfs, userEnvironment } from './program.ts';
+import { Store } from './store.ts';
+import { waitUntil } from './wait-until.ts';
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port: 0, host: '127.0.0.1' }, () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+export interface SeparateProgramsOptions {
+  /** How many storage nodes to begin with. */
+  readonly nodes?: number;
+  readonly copies?: number;
+  /** Whether others reach each node through a proxy that can break. */
+  readonly proxied?: boolean;
+  readonly replicator?: boolean;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Of an earlier master. */
+  readonly masterDir?: string;
+  /** Of an earlier cluster. */
+  readonly key?: string;
+}
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly dataDir?: string;
+  readonly port?: number;
+  readonly proxied?: boolean;
+  readonly key?: string;
+}
+
+/** A storage node that `dfs node` runs. */
+export interface SeparateNode {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly port: number;
+  readonly program: Program;
+  /** Only where it was asked for. */
+  readonly proxy: FaultyNodeProxy | undefined;
+}
+
+/** Starts a master, nodes and a replicator one by one, each with its own command, as on several machines. */
+export async function startSeparatePrograms(
+  options: SeparateProgramsOptions = {},
+): Promise<SeparatePrograms> {
+  const programs = await SeparatePrograms.startMaster(options);
+  try {
+    if (options.replicator ?? true) programs.startReplicator();
+    const count = options.nodes ?? 2;
+    const names = Array.from({ length: count }, (_, index) => `node-${index + 1}`);
+    const proxied = options.proxied ?? false;
+    await Promise.all(names.map((name) => programs.startNode({ name, proxied })));
+    return programs;
+  } catch (error) {
+    await programs.dispose();
+    throw error;
+  }
+}
+
+export class SeparatePrograms extends Store {
+  override readonly url: string;
+  readonly managementUrl: string;
+  override readonly key: string;
+  override readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly masterDir: string;
+  readonly master: Program;
+  readonly nodeList: SeparateNode[] = [];
+  readonly #programs: Program[] = [];
+  readonly #programEnvironment: Readonly<Record<string, string | undefined>>;
+
+  private constructor(
+    facts: Pick<SeparatePrograms, 'url' | 'managementUrl' | 'key' | 'environment' | 'masterDir'>,
+    programEnvironment: Readonly<Record<string, string | undefined>>,
+    master: Program,
+  ) {
+    super();
+    this.url = facts.url;
+    this.managementUrl = facts.managementUrl;
+    this.key = facts.key;
+    this.environment = facts.environment;
+    this.masterDir = facts.masterDir;
+    this.master = master;
+    this.#programEnvironment = programEnvironment;
+    this.#programs.push(master);
+  }
+
+  /** The master alone; resolves when it answers, ready or not. */
+  static async startMaster(options: SeparateProgramsOptions): Promise<SeparatePrograms> {
+    const home = temporaryDirectory('home');
+    const key = options.key ?? randomBytes(16).toString('hex');
+    const keyFile = join(home, 'cluster.key');
+    writeFileSync(keyFile, key, { mode: 0o600 });
+    const [port, managementPort] = [await freePort(), await freePort()];
+    const url = `http://127.0.0.1:${port}`;
+    const user = userEnvironment(home);
+    const programEnvironment = {
+      ...user,
+      ...shortTimes,
+      DFS_HOST: '127.0.0.1',
+      DFS_CLUSTER_KEY_FILE: keyFile,
+      DFS_COPIES: String(options.copies ?? 2),
+      ...options.environment,
+    };
+    const masterDir = options.masterDir ?? temporaryDirectory('master');
+    const ports = ['--port', String(port), '--management-port', String(managementPort)];
+    const master = startDfs(['master', '--data', masterDir, ...ports], {
+      environment: programEnvironment,
+    });
+    const facts = {
+      url,
+      managementUrl: `http://127.0.0.1:${managementPort}`,
+      key,
+      environment: { ...user, DFS_URL: url, DFS_KEY: key },
+      masterDir,
+    };
+    const programs = new SeparatePrograms(facts, programEnvironment, master);
+    try {
+      await waitForHealth(url, master);
+    } catch (error) {
+      await programs.dispose();
+      throw error;
+    }
+    return programs;
+  }
+
+  override nodeDirectories(): string[] {
+    return this.nodeList.map((node) => node.dataDir);
+  }
+
+  node(name: string): SeparateNode {
+    const found = this.nodeList.find((node) => node.name === name);
+    if (found) return found;
+    throw new Error(`No node ${name} was started.`);
+  }
+
+  /** Runs `dfs node` and resolves when the master takes it for up. One of the same name takes the place of an earlier one. */
+  async startNode(options: NodeOptions): Promise<SeparateNode> {
+    const node = await this.launchNode(options);
+    try {
+      await waitForHealth(`http://127.0.0.1:${node.port}`, node.program);
+      await waitUntil(`${node.name} to register`, async () => {
+        if (node.program.hasEnded) throw new Error(node.program.output);
+        const url = node.proxy?.url ?? `http://127.0.0.1:${node.port}`;
+        const known = (await this.nodes()).find(({ name }) => name === node.name);
+        return known?.state === 'up' && known.url === url;
+      });
+    } catch (error) {
+      node.program.kill('SIGKILL');
+      await node.proxy?.close();
+      throw error;
+    }
+    return node;
+  }
+
+  /** Runs `dfs node` and waits for nothing. */
+  async launchNode(options: NodeOptions): Promise<SeparateNode> {
+    const { name, proxied = false } = options;
+    const dataDir = options.dataDir ?? temporaryDirectory(name);
+    const port = options.port ?? (await freePort());
+    const proxy = proxied ? await FaultyNodeProxy.start(port) : undefined;
+    const where = ['--data', dataDir, '--port', String(port), '--name', name];
+    const program = startDfs(['node', ...where, '--master', this.managementUrl], {
+      environment: {
+        ...this.#programEnvironment,
+        ...(options.key === undefined ? {} : { DFS_CLUSTER_KEY: options.key }),
+        ...(proxy ? { DFS_NODE_URL: proxy.url } : {}),
+      },
+    });
+    this.#programs.push(program);
+    const node = { name, dataDir, port, program, proxy };
+    const place = this.nodeList.findIndex((other) => other.name === name);
+    this.nodeList.splice(place < 0 ? this.nodeList.length : place, place < 0 ? 0 : 1, node);
+    return node;
+  }
+
+  startReplicator(environment: Readonly<Record<string, string>> = {}): Program {
+    const program = startDfs(['replicator', '--master', this.managementUrl], {
+      environment: { ...this.#programEnvironment, ...environment },
+    });
+    this.#programs.push(program);
+    return program;
+  }
+
+  /** Ends everything, in whatever state a test left it. */
+  async dispose(): Promise<void> {
+    // The last one started is the first to go, so that the master goes last.
+    for (const program of this.#programs.toReversed()) {
+      if (program.hasEnded) continue;
+      program.kill('SIGCONT');
+      await program.stop('SIGTERM');
+    }
+    await Promise.all(this.nodeList.map((node) => node.proxy?.close()));
+  }
+}
+
+async function waitForHealth(url: string, program: Program): Promise<void> {
+  await waitUntil(`an answer from ${url}`, async () => {
+    if (program.hasEnded) throw new Error(program.output);
+    return (await sendHttp(url, { path: '/healthz' })).status === 200;
+  });
+}
