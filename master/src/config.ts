@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { EnvironmentReader } from '@dfs/shared';
+import { type LogLevel, logLevels } from '@dfs/shared/cluster';
 
 /** Everything the master is told, read once. Durations in ms, sizes in bytes. */
 export interface MasterConfig {
@@ -21,7 +22,7 @@ export interface MasterConfig {
   readonly replaceAfterMs: number;
   readonly gcGraceMs: number;
   readonly logKeepMs: number;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 const portLimits = { min: 0, max: 65_535 };
@@ -50,7 +51,7 @@ export function readConfig(
     replaceAfterMs: read.durationMs('DFS_REPLACE_AFTER', 60_000),
     gcGraceMs: read.durationMs('DFS_GC_GRACE', 15 * 60_000),
     logKeepMs: read.durationMs('DFS_LOG_KEEP', 30 * 86_400_000, { min: 1_000 }),
-    logLevel: read.text('DFS_LOG_LEVEL', 'info'),
+    logLevel: read.choice('DFS_LOG_LEVEL', 'info', logLevels),
   };
   if (config.minCopies > config.copies) {
     read.fault(

@@ -1,1 +1,154 @@
-export {};
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deriveBlobUrlKey, readClusterKey, systemClock } from '@dfs/shared';
+import { createLogger, type Logger, listen, runProgram } from '@dfs/shared/cluster';
+import { AccessControl } from './access/access-control.ts';
+import { closeServer } from './close-server.ts';
+import { createClusterServer } from './cluster/cluster-server.ts';
+import { HeartbeatNodeDirectory } from './cluster/heartbeat-node-directory.ts';
+import { type MasterConfig, readConfig } from './config.ts';
+import { BlobsInUse } from './files/blobs-in-use.ts';
+import { createFileService } from './files/file-service.ts';
+import { defaultFileServiceConfig } from './files/file-service-dependencies.ts';
+import type { MetadataRepository } from './metadata/metadata-repository.ts';
+import { openMetadataRepository } from './metadata/open-metadata-repository.ts';
+import { createMetrics } from './metrics.ts';
+import { guessContentType } from './protocols/http/content-type.ts';
+import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
+import { Collector } from './replication/collector.ts';
+import { GracePeriod } from './replication/grace-period.ts';
+import { InventoryCheck } from './replication/inventory-check.ts';
+import { LeasedReplicationQueue } from './replication/leased-replication-queue.ts';
+import { RepairLoop } from './replication/repair-loop.ts';
+import { ReplicationHints } from './replication/replication-hints.ts';
+import { createPublicServer } from './server.ts';
+
+/** How long a sender or a reader on the public port may pause. */
+const pauseMaxMs = 60_000;
+/** Transfers that still run are given this long at a stop. */
+const transfersEndWithinMs = 5_000;
+
+const clock = systemClock;
+const random = Math.random;
+
+await runProgram({
+  name: 'master',
+  start: async ({ ready }) => {
+    const clusterKey = await readClusterKey(process.env, 'make');
+    const config = readConfig(process.env, clusterKey);
+    const logger = createLogger({ program: 'master', level: config.logLevel });
+    const metadata = await openMetadataRepository({
+      ...(config.databaseUrl === undefined
+        ? { sqliteFile: join(config.dataDir, 'metadata.sqlite') }
+        : { url: config.databaseUrl }),
+      clock,
+      logger,
+    });
+    try {
+      const master = await wire(config, metadata, logger);
+      ready(master.addresses);
+      logger.info('master serves', master.addresses);
+      return { stop: master.stop };
+    } catch (error) {
+      await metadata.close();
+      throw error;
+    }
+  },
+});
+
+async function wire(config: MasterConfig, metadata: MetadataRepository, logger: Logger) {
+  const { clusterKey } = config;
+  const nodes = new HeartbeatNodeDirectory({ metadata, clock, logger, clusterKey, config });
+  await nodes.start();
+  const { redisUrl } = config;
+  const leased = redisUrl === undefined ? new LeasedReplicationQueue({ clock }) : undefined;
+  const queue = leased ?? new BullmqReplicationQueue({ redisUrl: redisUrl ?? '', logger });
+  const hints = new ReplicationHints({ queue, logger });
+  const inUse = new BlobsInUse(clock);
+  const files = createFileService({
+    metadata,
+    nodes,
+    replication: hints,
+    inUse,
+    clock,
+    logger,
+    random,
+    config: { ...defaultFileServiceConfig, ...config },
+    blobUrlKey: clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey),
+    contentTypeOf: guessContentType,
+  });
+  const metrics = createMetrics({ metadata, nodes });
+  const access = new AccessControl({ clusterKey, onWrongKey: metrics.authenticationFailed });
+
+  const grace = new GracePeriod(clock, config.gcGraceMs);
+  const inventories = new InventoryCheck({
+    metadata,
+    nodes,
+    blobsInUse: inUse,
+    grace,
+    clock,
+    logger,
+  });
+  const loops = { metadata, nodes, queue, inventories, clock, logger, random, config };
+  const repair = new RepairLoop(loops);
+  const collector = new Collector({ ...loops, blobsInUse: inUse, grace });
+
+  const publicServer = createPublicServer({
+    files,
+    access,
+    metadata,
+    nodes,
+    metrics,
+    clock,
+    logger,
+    version: ownVersion(),
+    config: {
+      instanceName: config.instanceName,
+      uploadIdleMs: pauseMaxMs,
+      downloadIdleMs: pauseMaxMs,
+    },
+  });
+  const clusterServer = createClusterServer({
+    metadata,
+    nodes,
+    clock,
+    logger,
+    clusterKey,
+    random,
+    ...(leased ? { lease: (request, signal) => leased.lease(request, signal) } : {}),
+    onAttempts: (attempts) => {
+      metrics.replicationsAttempted(attempts);
+      repair.reported(attempts);
+    },
+    onDamage: () => repair.wake(),
+  });
+  const { host } = config;
+  const managementPort = await listen(clusterServer, { host, port: config.managementPort });
+  const port = await listen(publicServer, { host, port: config.port });
+  repair.start();
+  collector.start();
+
+  const shownHost = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host;
+  return {
+    addresses: {
+      url: `http://${shownHost}:${port}`,
+      managementUrl: `http://${shownHost}:${managementPort}`,
+      port,
+      managementPort,
+    },
+    /** No new work first, then the loops, then what they stand on. */
+    stop: async () => {
+      await closeServer(publicServer, transfersEndWithinMs);
+      await Promise.all([repair.stop(), collector.stop()]);
+      await closeServer(clusterServer, 0);
+      await queue.close();
+      await nodes.close();
+      await metadata.close();
+    },
+  };
+}
+
+function ownVersion(): string {
+  const file = new URL('../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -106,6 +106,13 @@ export class EnvironmentReader {
     );
   }
 
+  choice<T extends string>(name: string, fallback: T, values: readonly T[]): T {
+    const text = this.optional(name);
+    if (text === undefined) return fallback;
+    const value = values.find((candidate) => candidate === text.toLowerCase());
+    return value ?? this.#fault(name, text, `one of ${values.join(', ')}`, fallback);
+  }
+
   flag(name: string, fallback: boolean): boolean {
     const text = this.optional(name);
     if (text === undefined) return fallback;
