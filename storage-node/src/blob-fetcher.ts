@@ -1,0 +1,180 @@
+import type { Readable } from 'node:stream';
+import {
+  blobPathOf,
+  type Clock,
+  type ClusterId,
+  decodeHeaderJson,
+  errorOfAnswer,
+  nodeHeaders,
+  nodeLimits,
+  type PullRequest,
+  type StoredBlob,
+  StoreError,
+  signBlobPath,
+} from '@dfs/shared';
+import { Agent, type Dispatcher, request as httpRequest } from 'undici';
+import type { FetchBlob } from './disk-blob-store.ts';
+
+/**
+ * The content type in a signature between nodes. Only with it a signed request is told a blob's description, which names the file's path: a link
+ * that a user was given opens the bytes alone.
+ */
+export const peerContentType = 'application/vnd.dfs.blob';
+
+const linkLifeSeconds = 120;
+const connectionsMax = 64;
+const headersMaxBytes = 64 * 1024;
+const refusalMaxBytes = 64 * 1024;
+
+export interface BlobFetcherOptions {
+  /** Signs requests to other nodes, so that the cluster key stays here; absent in a cluster without a key. */
+  readonly urlKey: Buffer | undefined;
+  /** The cluster of this disk. */
+  readonly clusterId: () => ClusterId | undefined;
+  readonly clock: Clock;
+  readonly limits?: {
+    readonly connectMs: number;
+    readonly headersMs: number;
+    readonly idleMs: number;
+  };
+}
+
+/** Fetches blobs from other nodes by signed, short-lived URLs. */
+export class BlobFetcher {
+  readonly #options: BlobFetcherOptions;
+  readonly #agent: Agent;
+
+  constructor(options: BlobFetcherOptions) {
+    const { connectMs, headersMs, idleMs } = options.limits ?? nodeLimits;
+    this.#options = options;
+    this.#agent = new Agent({
+      connections: connectionsMax,
+      connect: { timeout: connectMs },
+      headersTimeout: headersMs,
+      bodyTimeout: idleMs,
+      maxHeaderSize: headersMaxBytes,
+    });
+  }
+
+  /** Rejects: `not-found` (the source has none), `corrupt` (its copy is bad or another), `wrong-cluster`, `unavailable`, `cancelled`. */
+  readonly fetch: FetchBlob = async (pull, signal) => {
+    const { statusCode, headers, body } = await this.#ask(pull, signal);
+    body.on('error', ignore);
+    if (statusCode !== 200) throw refusalOf(pull, statusCode, await textOf(body));
+    try {
+      const description = descriptionOf(headers[nodeHeaders.description], pull);
+      const own = this.#options.clusterId();
+      if (own !== undefined && description.clusterId !== own) {
+        throw new StoreError(
+          'wrong-cluster',
+          `The blob ${pull.blobId} at ${pull.source.url} belongs to cluster ${description.clusterId}, this node to ${own}.`,
+        );
+      }
+      return { description, bytes: body };
+    } catch (error) {
+      body.destroy();
+      throw error;
+    }
+  };
+
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+
+  async #ask(pull: PullRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const { nodeId, url } = pull.source;
+    try {
+      return await httpRequest(url + this.#pathOf(pull), {
+        dispatcher: this.#agent,
+        signal,
+        headers: {
+          [nodeHeaders.wantDescription]: '1',
+          ...(this.#options.urlKey ? {} : { [nodeHeaders.node]: nodeId }),
+        },
+      });
+    } catch (cause) {
+      if (signal.aborted) {
+        throw signal.reason instanceof StoreError
+          ? signal.reason
+          : new StoreError('cancelled', 'The pull was cancelled.', { cause });
+      }
+      const reason = (cause as Error).message || String(cause);
+      throw new StoreError(
+        'unavailable',
+        `The source ${nodeId} at ${url} gave no answer: ${reason}`,
+        {
+          cause,
+        },
+      );
+    }
+  }
+
+  #pathOf({ blobId, source }: PullRequest): string {
+    const { urlKey, clock } = this.#options;
+    if (!urlKey) return blobPathOf(blobId);
+    const expiresAtSeconds = Math.floor(clock.now() / 1000) + linkLifeSeconds;
+    return signBlobPath(urlKey, {
+      blobId,
+      nodeId: source.nodeId,
+      expiresAtSeconds,
+      contentType: peerContentType,
+    });
+  }
+}
+
+const ignore = () => undefined;
+
+function descriptionOf(header: string | string[] | undefined, pull: PullRequest): StoredBlob {
+  const description = parsed(String(header));
+  if (description === undefined) {
+    throw new StoreError(
+      'unavailable',
+      `The source ${pull.source.nodeId} does not speak our protocol.`,
+    );
+  }
+  const { blobId, sizeBytes, md5 } = description;
+  if (blobId === pull.blobId && sizeBytes === pull.sizeBytes && md5 === pull.md5)
+    return description;
+  throw new StoreError(
+    'corrupt',
+    `The source ${pull.source.nodeId} holds other bytes for the blob ${pull.blobId} (${sizeBytes} bytes, MD5 ${md5}).`,
+  );
+}
+
+function parsed(text: string): StoredBlob | undefined {
+  try {
+    return decodeHeaderJson(text) as StoredBlob;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the source's refusal means for the pull: its words on the blob count, all else is its own trouble. */
+function refusalOf({ blobId, source }: PullRequest, status: number, text: string): StoreError {
+  const cause = errorOfAnswer(status, text);
+  const place = `The source ${source.nodeId} at ${source.url}`;
+  switch (cause.kind) {
+    case 'not-found':
+      return new StoreError('not-found', `${place} has no blob ${blobId}.`, { cause });
+    case 'corrupt':
+      return new StoreError('corrupt', `${place} has a damaged copy of the blob ${blobId}.`, {
+        cause,
+      });
+    default:
+      return new StoreError('unavailable', `${place} refused: ${cause.message}`, { cause });
+  }
+}
+
+/** The text of a refusal, cut where it exceeds any of ours. */
+async function textOf(body: Readable): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of body) {
+      text += (chunk as Buffer).toString();
+      if (text.length > refusalMaxBytes) break;
+    }
+  } catch {
+    // The status alone speaks.
+  }
+  return text;
+}

@@ -1,0 +1,284 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  type BlobDescription,
+  type BlobId,
+  type BlobReceipt,
+  decodeHeaderJson,
+  nodeHeaders,
+  type PutOptions,
+  parseBlobId,
+  parseClusterId,
+  parseFileId,
+  StoreError,
+  type WholeFile,
+} from '@dfs/shared';
+import { sendJson } from './answers.ts';
+import { answerFor, type BlobAnswer } from './blob-answer.ts';
+import type { NodeCounters } from './counters.ts';
+import type { DiskBlobStore } from './disk-blob-store.ts';
+import type { NodeAccess } from './node-access.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { RequestBody, smallBodyOf } from './request-body.ts';
+import type { Piece, VerifiedReader } from './verified-reader.ts';
+
+/** A body up to this length is taken whole before it is stored; longer ones stream. */
+const smallMaxBytes = 64 * 1024;
+/** Uploads at a time: each holds some memory. */
+const uploadsMax = 256;
+/** A reader that takes nothing for so long is cut off. */
+const readerStallMs = 60_000;
+
+export interface BlobRoutesDependencies {
+  readonly store: DiskBlobStore;
+  readonly identity: NodeIdentity;
+  readonly access: NodeAccess;
+  readonly counters: NodeCounters;
+  /** How long a sender may be silent, ms. */
+  readonly uploadIdleMs: number;
+}
+
+/** `/blobs/<id>`: the hot part of a node, in plain `node:http`. */
+export class BlobRoutes {
+  readonly #deps: BlobRoutesDependencies;
+  #uploads = 0;
+
+  constructor(dependencies: BlobRoutesDependencies) {
+    this.#deps = dependencies;
+  }
+
+  /** `query` is the text behind the question mark. `askForBody` sends "100 Continue" where it is waited for. */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { idText, query, askForBody }: { idText: string; query: string; askForBody: () => void },
+  ): Promise<void> {
+    const { access } = this.#deps;
+    const id = parseBlobId(idText);
+    const { method } = request;
+    if (method === 'GET' || method === 'HEAD') {
+      return this.#get(request, response, id, query);
+    }
+    access.mustBeCluster(request);
+    access.mustBeMeantForUs(request);
+    if (method === 'PUT') return this.#put(request, response, id, askForBody);
+    if (method === 'DELETE') return this.#delete(request, response, id);
+    throw new StoreError(
+      'method-not-allowed',
+      `A blob knows GET, HEAD, PUT and DELETE, not ${method}.`,
+    );
+  }
+
+  async #put(
+    request: IncomingMessage,
+    response: ServerResponse,
+    id: BlobId,
+    askForBody: () => void,
+  ): Promise<void> {
+    const { identity, counters } = this.#deps;
+    const options = putOptionsOf(request, id);
+    await identity.obey(epochOf(request));
+    mustBeOfCluster(options.description, identity);
+    if (this.#uploads >= uploadsMax) {
+      throw new StoreError(
+        'too-many-requests',
+        `This node takes ${uploadsMax} uploads at a time.`,
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    }
+    this.#uploads += 1;
+    try {
+      const receipt = await this.#receive(request, id, options, askForBody);
+      counters.putCount += 1;
+      counters.putBytes += receipt.sizeBytes;
+      sendJson(response, 201, receipt);
+    } finally {
+      this.#uploads -= 1;
+    }
+  }
+
+  async #receive(
+    request: IncomingMessage,
+    id: BlobId,
+    options: PutOptions,
+    askForBody: () => void,
+  ): Promise<BlobReceipt> {
+    const { store, uploadIdleMs: idleMs } = this.#deps;
+    const { sizeBytes, whole } = options;
+    const { 'content-length': length, expect } = request.headers;
+    const isSmall = length !== undefined && sizeBytes !== undefined && sizeBytes <= smallMaxBytes;
+    if (isSmall && !whole && expect === undefined) {
+      return store.put(id, await smallBodyOf(request, { sizeBytes, idleMs }), options);
+    }
+    const body = new RequestBody({ request, idleMs, onFirstRead: askForBody });
+    return store.put(id, body, options);
+  }
+
+  async #get(
+    request: IncomingMessage,
+    response: ServerResponse,
+    id: BlobId,
+    query: string,
+  ): Promise<void> {
+    const { store, access, counters } = this.#deps;
+    const caller = access.readerOf(request, id, query);
+    const question = { method: request.method ?? 'GET', headers: request.headers, caller };
+    let answer: BlobAnswer | undefined;
+    const { reader } = await store.read(id, (description) => {
+      answer = answerFor(description, question);
+      return answer.range;
+    });
+    try {
+      response.writeHead(answer?.status ?? 200, answer?.headers);
+      counters.getCount += 1;
+      if (!reader) response.end();
+      else counters.getBytes += await sendPieces(reader, response);
+    } finally {
+      reader?.close();
+    }
+  }
+
+  async #delete(request: IncomingMessage, response: ServerResponse, id: BlobId): Promise<void> {
+    const { store, identity, counters } = this.#deps;
+    await identity.obey(epochOf(request));
+    await store.delete(id, { expiresAtMs: integerHeader(request, nodeHeaders.expires) });
+    counters.deleteCount += 1;
+    response.writeHead(204).end();
+  }
+}
+
+/** Sends pieces as the peer takes them; gives how many bytes were handed over. Stops when the peer is gone. Rejects with what the reader rejects with. */
+async function sendPieces(reader: VerifiedReader, response: ServerResponse): Promise<number> {
+  let sentBytes = 0;
+  for (let piece = await reader.next(); piece; piece = await reader.next()) {
+    if (response.destroyed) {
+      piece.release();
+      return sentBytes;
+    }
+    sentBytes += piece.bytes.byteLength;
+    const isLast = reader.isAtEnd;
+    if (isLast && sentBytes === piece.bytes.byteLength) {
+      // The only piece: headers and bytes leave in one write, and nobody waits for it.
+      response.once('close', piece.release);
+      response.end(piece.bytes);
+      return sentBytes;
+    }
+    await sendPiece(piece, response);
+  }
+  response.end();
+  return sentBytes;
+}
+
+/** Resolves when the operating system has the bytes, or the peer is gone. */
+function sendPiece(piece: Piece, response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(stalled);
+      response.off('close', done);
+      piece.release();
+      resolve();
+    };
+    const stalled = setTimeout(() => response.destroy(), readerStallMs);
+    response.once('close', done);
+    response.write(piece.bytes, done);
+  });
+}
+
+function putOptionsOf(request: IncomingMessage, id: BlobId): PutOptions {
+  const { headers } = request;
+  const description = descriptionOf(headers[nodeHeaders.description], id);
+  const sizeBytes = sizeOf(request);
+  const md5 = headers[nodeHeaders.md5];
+  if (md5 !== undefined && !/^[0-9a-f]{32}$/i.test(String(md5))) throw badHeader(nodeHeaders.md5);
+  const isPart = headers[nodeHeaders.part] === '1';
+  return {
+    description,
+    ...(sizeBytes === undefined ? {} : { sizeBytes }),
+    ...(md5 === undefined ? {} : { expectedMd5: String(md5).toLowerCase() }),
+    ...(isPart ? { whole: () => wholeOf(request.trailers[nodeHeaders.whole]) } : {}),
+  };
+}
+
+function sizeOf(request: IncomingMessage): number | undefined {
+  const { headers } = request;
+  const announced =
+    headers[nodeHeaders.size] === undefined ? undefined : integerHeader(request, nodeHeaders.size);
+  const length = headers['content-length'];
+  if (length === undefined) return announced;
+  if (announced !== undefined && announced !== Number(length)) throw badHeader(nodeHeaders.size);
+  return Number(length);
+}
+
+function descriptionOf(header: string | string[] | undefined, id: BlobId): BlobDescription {
+  const given = jsonOf<BlobDescription>(header, nodeHeaders.description);
+  const { epoch, sequence, path, contentType, createdAtMs } = given;
+  const isWellFormed =
+    typeof path === 'string' &&
+    typeof contentType === 'string' &&
+    [epoch, sequence, createdAtMs].every((number) => Number.isSafeInteger(number));
+  if (!isWellFormed || given.blobId !== id) throw badHeader(nodeHeaders.description);
+  return {
+    clusterId: parseClusterId(String(given.clusterId)),
+    epoch,
+    blobId: id,
+    fileId: parseFileId(String(given.fileId)),
+    sequence,
+    path,
+    contentType,
+    createdAtMs,
+  };
+}
+
+/** The trailer behind a body that is part of a larger file. Without it, nobody said that the body was complete. */
+function wholeOf(trailer: string | undefined): WholeFile | undefined {
+  if (trailer === '-') return undefined;
+  if (trailer === undefined) {
+    throw new StoreError('incomplete-body', `The trailer ${nodeHeaders.whole} is missing.`);
+  }
+  const { blobCount, sizeBytes, md5 } = jsonOf<WholeFile>(trailer, nodeHeaders.whole);
+  const isWellFormed =
+    Number.isSafeInteger(blobCount) && Number.isSafeInteger(sizeBytes) && typeof md5 === 'string';
+  if (!isWellFormed) throw badHeader(nodeHeaders.whole);
+  return { blobCount, sizeBytes, md5 };
+}
+
+function jsonOf<Value extends object>(text: string | string[] | undefined, name: string): Value {
+  try {
+    const value = decodeHeaderJson(String(text));
+    if (typeof value === 'object' && value !== null) return value as Value;
+  } catch {
+    // Said below.
+  }
+  throw badHeader(name);
+}
+
+/** The epoch that a changing request must name. */
+export const epochOf = (request: IncomingMessage) => integerHeader(request, nodeHeaders.epoch);
+
+function integerHeader(request: IncomingMessage, name: string): number {
+  const text = String(request.headers[name]);
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw badHeader(name);
+}
+
+const badHeader = (name: string) =>
+  new StoreError('invalid-request', `The header ${name} is missing or makes no sense.`, {
+    hint: 'Run the same version of dfs everywhere.',
+  });
+
+function mustBeOfCluster({ clusterId }: BlobDescription, identity: NodeIdentity): void {
+  const own = identity.clusterId;
+  if (own === clusterId) return;
+  if (own === undefined) {
+    throw new StoreError('unavailable', 'No master has accepted this node yet.', {
+      hint: 'It is accepted with its first heartbeat.',
+      retryAfterSeconds: 3,
+    });
+  }
+  throw new StoreError(
+    'wrong-cluster',
+    `The blob belongs to cluster ${clusterId}, this node to cluster ${own}.`,
+    { hint: 'The request came from a program of another cluster.' },
+  );
+}

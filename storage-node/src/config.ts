@@ -1,0 +1,68 @@
+import { EnvironmentReader } from '@dfs/shared';
+import { type LogLevel, logLevels } from '@dfs/shared/cluster';
+
+/** Everything a storage node is told, read once. Durations in ms, sizes in bytes. */
+export interface StorageNodeConfig {
+  readonly dataDir: string;
+  /** The data directory is shared: the node takes the first free slot in it. */
+  readonly hasSlots: boolean;
+  /** Absent: the name that the disk has, or one made from the host's. */
+  readonly name: string | undefined;
+  /** The master's management port. */
+  readonly masterUrl: string;
+  /** Where master and nodes reach this one; absent: the address of its connection to the master. */
+  readonly nodeUrl: string | undefined;
+  /** Where clients reach it, for redirects; absent: not published. */
+  readonly publicUrl: string | undefined;
+  readonly zone: string | undefined;
+  /** Undefined: all addresses. */
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly clusterKey: string | undefined;
+  /** Absent: 1 % of the disk, 1 GiB at most. */
+  readonly reserveBytes: number | undefined;
+  /** Until the master names another interval. */
+  readonly heartbeatEveryMs: number;
+  readonly uploadIdleMs: number;
+  readonly logLevel: LogLevel;
+}
+
+const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
+
+/** Reads a storage node's settings from the environment. Throws `ConfigurationError` with every fault. */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  clusterKey: string | undefined,
+): StorageNodeConfig {
+  const read = new EnvironmentReader(environment);
+  const logLevel = read.text('DFS_LOG_LEVEL', 'info');
+  const hasReserve = read.optional('DFS_RESERVE_BYTES') !== undefined;
+  const config: StorageNodeConfig = {
+    dataDir: read.text('DFS_DATA', './dfs-node'),
+    hasSlots: read.flag('DFS_SLOTS', false),
+    name: read.optional('DFS_NODE_NAME', 'INSTANCE_NAME'),
+    masterUrl: read.url('DFS_MASTER_URL') ?? 'http://127.0.0.1:7041',
+    nodeUrl: read.url('DFS_NODE_URL'),
+    publicUrl: read.url('DFS_NODE_PUBLIC_URL'),
+    zone: read.optional('DFS_ZONE'),
+    host: read.optional('DFS_HOST') ?? (clusterKey === undefined ? '127.0.0.1' : undefined),
+    port: read.integer('DFS_PORT', 7050, { min: 0, max: 65_535 }),
+    clusterKey,
+    reserveBytes: hasReserve ? read.bytes('DFS_RESERVE_BYTES', 0) : undefined,
+    heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
+    uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', 10_000, { min: 50 }),
+    logLevel: logLevel as LogLevel,
+  };
+  if (!logLevels.includes(config.logLevel)) {
+    read.fault(
+      `DFS_LOG_LEVEL is ${JSON.stringify(logLevel)}: it must be one of ${logLevels.join(', ')}.`,
+    );
+  }
+  if (clusterKey === undefined && !isLoopback(config.host ?? '')) {
+    read.fault(
+      `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
+    );
+  }
+  read.finish();
+  return Object.freeze(config);
+}

@@ -1,0 +1,70 @@
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { BlobTally } from './blob-tally.ts';
+import type { NodeCounters } from './counters.ts';
+import type { Space } from './space.ts';
+
+export interface NodeMetrics {
+  /** What `/metrics` answers. */
+  text(): Promise<{ contentType: string; text: string }>;
+}
+
+/** The node's counts in the format of Prometheus; they are read when somebody asks. */
+export function createMetrics(sources: {
+  readonly counters: NodeCounters;
+  readonly tally: BlobTally;
+  readonly space: Space;
+}): NodeMetrics {
+  const { counters, tally, space } = sources;
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+
+  const counts = (name: string, help: string, read: () => Record<string, number>) =>
+    new Counter({
+      name,
+      help,
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [kind, value] of Object.entries(read())) this.inc({ kind }, value);
+      },
+    });
+  counts('dfs_node_blobs_handled_total', 'Blobs stored, opened, deleted and pulled.', () => ({
+    put: counters.putCount,
+    get: counters.getCount,
+    delete: counters.deleteCount,
+    pull: counters.pullCount,
+  }));
+  counts('dfs_node_bytes_total', 'Bytes of blobs stored, sent and pulled.', () => ({
+    put: counters.putBytes,
+    get: counters.getBytes,
+    pull: counters.pullBytes,
+  }));
+  counts('dfs_node_errors_total', 'Requests refused or failed, by code.', () =>
+    Object.fromEntries(counters.errors),
+  );
+  counts('dfs_node_damages_total', 'Bad copies found.', () => ({ found: counters.damageCount }));
+
+  const shows = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  shows('dfs_node_blobs', 'Blobs on the disk.', () => tally.blobCount);
+  shows('dfs_node_used_bytes', 'Bytes that the files of blobs have.', () => tally.usedBytes);
+  shows(
+    'dfs_node_free_bytes',
+    'Bytes free on the disk, the reserve included.',
+    () => space.freeBytes,
+  );
+  shows('dfs_node_capacity_bytes', 'Bytes of the disk.', () => space.capacityBytes);
+
+  return {
+    text: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}

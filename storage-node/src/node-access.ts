@@ -1,0 +1,118 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import {
+  type BlobId,
+  type BlobUrlClaims,
+  type Clock,
+  keyOfHeaders,
+  type NodeId,
+  nodeHeaders,
+  StoreError,
+  verifyBlobQuery,
+} from '@dfs/shared';
+
+/** Who asks: a program of the cluster, or the holder of a signed link to one blob. */
+export type Caller =
+  | { readonly kind: 'cluster' }
+  | { readonly kind: 'link'; readonly claims: BlobUrlClaims };
+
+export interface NodeAccessOptions {
+  readonly nodeId: NodeId;
+  /** Absent: the node listens on loopback alone and every local program is one of the cluster. */
+  readonly clusterKey: string | undefined;
+  /** `deriveBlobUrlKey` of the cluster key. */
+  readonly urlKey: Buffer | undefined;
+  readonly clock: Clock;
+}
+
+const localHost = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
+const digestOf = (text: string) => createHash('sha256').update(text).digest();
+
+/** Who may: the cluster key opens everything, a signed link one blob for reading. */
+export class NodeAccess {
+  readonly #options: NodeAccessOptions;
+  readonly #keyDigest: Buffer | undefined;
+
+  constructor(options: NodeAccessOptions) {
+    this.#options = options;
+    this.#keyDigest = options.clusterKey === undefined ? undefined : digestOf(options.clusterKey);
+  }
+
+  /** Lets a program of the cluster pass. Rejects others with `unauthorized` or `forbidden`. */
+  mustBeCluster(request: IncomingMessage): void {
+    if (this.#keyDigest === undefined) {
+      mustBeLocal(request);
+      return;
+    }
+    const given = keyOfHeaders(request.headers);
+    if (given === undefined) {
+      throw new StoreError('unauthorized', 'This storage node wants the cluster key.', {
+        hint: 'Users and the dfs command speak to the master.',
+      });
+    }
+    // Equal digests, compared in constant time: nothing is told of where keys differ or how long they are.
+    if (!timingSafeEqual(digestOf(given), this.#keyDigest)) {
+      throw new StoreError('unauthorized', 'The cluster key is wrong.', {
+        hint: 'Give every program of the cluster the same DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.',
+      });
+    }
+  }
+
+  /** Rejects with `wrong-node` what is meant for another node: two nodes may have swapped addresses. */
+  mustBeMeantForUs(request: IncomingMessage): void {
+    const meant = request.headers[nodeHeaders.node];
+    if (meant === this.#options.nodeId) return;
+    if (meant === undefined) {
+      throw new StoreError('invalid-request', `The request has no ${nodeHeaders.node} header.`, {
+        hint: 'Every request names the node it is meant for.',
+      });
+    }
+    throw this.#wrongNode(String(meant));
+  }
+
+  /** Who reads a blob. Rejects: `unauthorized`, `forbidden`, `wrong-node`. */
+  readerOf(request: IncomingMessage, blobId: BlobId, query: string): Caller {
+    const { urlKey, clock, nodeId } = this.#options;
+    const isSigned = urlKey !== undefined && query.includes('signature=');
+    if (!isSigned || keyOfHeaders(request.headers) !== undefined) {
+      this.mustBeCluster(request);
+      this.mustBeMeantForUs(request);
+      return { kind: 'cluster' };
+    }
+    const claims = verifyBlobQuery(urlKey, blobId, new URLSearchParams(query), clock.now());
+    if (!claims) {
+      throw new StoreError('unauthorized', 'The link is not valid, or its time is over.', {
+        hint: 'Ask the master for the file again: it gives a new link.',
+      });
+    }
+    if (claims.nodeId !== nodeId) throw this.#wrongNode(claims.nodeId);
+    return { kind: 'link', claims };
+  }
+
+  #wrongNode(meant: string): StoreError {
+    return new StoreError(
+      'wrong-node',
+      `The request is meant for the node ${meant}; this is ${this.#options.nodeId}.`,
+      { hint: 'Ask the master for the current addresses.' },
+    );
+  }
+}
+
+/** Without a key nothing but the place tells friend from foe: a web page must not reach us by the user's browser, under another name or from another origin. */
+function mustBeLocal({ headers }: IncomingMessage): void {
+  const origin = headers.origin;
+  const isForeignOrigin =
+    origin !== undefined && !(URL.canParse(origin) && localHost.test(new URL(origin).host));
+  const isForeign =
+    !localHost.test(headers.host ?? '') ||
+    isForeignOrigin ||
+    headers['sec-fetch-site'] === 'cross-site';
+  if (!isForeign) return;
+  throw new StoreError(
+    'forbidden',
+    'A storage node without a cluster key answers local programs only.',
+    {
+      hint: 'Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE on every program of the cluster.',
+    },
+  );
+}

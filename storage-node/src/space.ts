@@ -1,0 +1,127 @@
+import { statfs } from 'node:fs/promises';
+import { StoreError } from '@dfs/shared';
+
+/** Free space is asked for this often; in between, own writes are counted. */
+const sampleEveryMs = 1_000;
+
+export interface DiskSpace {
+  readonly capacityBytes: number;
+  /** What this user may still write, the reserve included. */
+  readonly freeBytes: number;
+}
+
+export interface SpaceOptions {
+  readonly path: string;
+  /** Bytes to keep back; by default 1 % of the disk, 1 GiB at most. */
+  readonly reserveBytes?: number | undefined;
+  /** How the file system is asked; by default `statfs`. */
+  readonly measure?: (path: string) => Promise<DiskSpace>;
+}
+
+/** Room that a write took before it began. */
+export interface RoomClaim {
+  /** More is coming than was claimed. Rejects with `no-room`. */
+  grow(bytes: number): Promise<void>;
+  /** So many of the claimed bytes lie on the disk now. */
+  wrote(bytes: number): void;
+  release(): void;
+}
+
+/** The room on the disk: what is free, less the reserve, less what writes in progress have claimed and not written yet. */
+export class Space {
+  readonly reserveBytes: number;
+  readonly #path: string;
+  readonly #measure: (path: string) => Promise<DiskSpace>;
+  #sample: DiskSpace;
+  /** Written since that sample was begun: it may or may not be in it, so it counts as not. */
+  #writtenBytes = 0;
+  #claimedBytes = 0;
+  #sampling: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(options: SpaceOptions, sample: DiskSpace) {
+    this.#path = options.path;
+    this.#measure = options.measure ?? measureDisk;
+    this.#sample = sample;
+    this.reserveBytes =
+      options.reserveBytes ?? Math.min(2 ** 30, Math.floor(sample.capacityBytes / 100));
+  }
+
+  static async open(options: SpaceOptions): Promise<Space> {
+    const space = new Space(options, await (options.measure ?? measureDisk)(options.path));
+    space.#timer = setInterval(() => {
+      // A disk that does not answer shows in the age of its last write.
+      space.#takeSample().catch(() => undefined);
+    }, sampleEveryMs);
+    space.#timer.unref();
+    return space;
+  }
+
+  get capacityBytes(): number {
+    return this.#sample.capacityBytes;
+  }
+
+  get freeBytes(): number {
+    return Math.max(0, this.#sample.freeBytes - this.#writtenBytes);
+  }
+
+  /** Takes room for a write of that many bytes. Rejects with `no-room`, judged by a fresh look at the disk. */
+  async claim(bytes: number): Promise<RoomClaim> {
+    await this.#take(bytes);
+    let heldBytes = bytes;
+    return {
+      grow: async (more) => {
+        await this.#take(more);
+        heldBytes += more;
+      },
+      wrote: (written) => {
+        const paidBytes = Math.min(written, heldBytes);
+        heldBytes -= paidBytes;
+        this.#claimedBytes -= paidBytes;
+        this.#writtenBytes += written;
+      },
+      release: () => {
+        this.#claimedBytes -= heldBytes;
+        heldBytes = 0;
+      },
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #take(bytes: number): Promise<void> {
+    if (bytes > this.#roomBytes) await this.#takeSample();
+    if (bytes > this.#roomBytes) {
+      throw new StoreError(
+        'no-room',
+        `This node has no room for ${bytes} bytes: ${this.freeBytes} are free, of which ${this.reserveBytes} are kept back and ${this.#claimedBytes} taken by writes in progress.`,
+        { hint: 'Another node takes it. Add a node or a larger disk, or delete files.' },
+      );
+    }
+    this.#claimedBytes += bytes;
+  }
+
+  get #roomBytes(): number {
+    return this.freeBytes - this.reserveBytes - this.#claimedBytes;
+  }
+
+  #takeSample(): Promise<void> {
+    this.#sampling ??= this.#sampleNow().finally(() => {
+      this.#sampling = undefined;
+    });
+    return this.#sampling;
+  }
+
+  async #sampleNow(): Promise<void> {
+    const writtenBefore = this.#writtenBytes;
+    this.#sample = await this.#measure(this.#path);
+    this.#writtenBytes -= writtenBefore;
+  }
+}
+
+async function measureDisk(path: string): Promise<DiskSpace> {
+  const { bsize, blocks, bavail } = await statfs(path);
+  return { capacityBytes: bsize * blocks, freeBytes: bsize * bavail };
+}

@@ -1,0 +1,204 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { type Clock, deriveBlobUrlKey, type Heartbeat, type NodeId } from '@dfs/shared';
+import { type Logger, listen } from '@dfs/shared/cluster';
+import { BlobFetcher } from './blob-fetcher.ts';
+import { BlobTally } from './blob-tally.ts';
+import { BlockBuffers } from './block-buffers.ts';
+import type { StorageNodeConfig } from './config.ts';
+import { createCounters } from './counters.ts';
+import { DamageReporter } from './damage-reporter.ts';
+import { formatDataDirectory } from './data-directory.ts';
+import { DiskBlobStore } from './disk-blob-store.ts';
+import { DropClock } from './drop-clock.ts';
+import { HeartbeatLoop } from './heartbeat-loop.ts';
+import { MasterClient } from './master-client.ts';
+import { createMetrics } from './metrics.ts';
+import { NodeAccess } from './node-access.ts';
+import { hasIdentity, NodeIdentity } from './node-identity.ts';
+import { createNodeServer } from './server.ts';
+import { takeDataDirectory } from './slots.ts';
+import { Space } from './space.ts';
+import { VitalSigns } from './vital-signs.ts';
+
+/** Blocks of 1 MiB in memory for readers, at most. */
+const blocksMax = 64;
+/** What runs when the node stops may take this long to end. */
+const finishWithinMs = 10_000;
+
+/** A storage node that listens. */
+export interface RunningStorageNode {
+  readonly nodeId: NodeId;
+  readonly name: string;
+  /** Where other programs reach it, as far as this one knows. */
+  readonly url: () => string;
+  readonly port: number;
+  readonly dataDir: string;
+  /** Resolves with the first accepted heartbeat or when the node stops; rejects when the master refuses this node for good. */
+  readonly registered: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Puts a storage node together and starts it. Rejects with `ConfigurationError` or `conflict`, in one line, when its disk or port cannot be had. */
+export async function startStorageNode(
+  config: StorageNodeConfig,
+  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
+): Promise<RunningStorageNode> {
+  const cleanup: (() => unknown)[] = [];
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= (async () => {
+      for (const step of cleanup.reverse()) await step();
+    })();
+    return stopped;
+  };
+  try {
+    const { path, lock, slot } = await takeDataDirectory(config.dataDir, config);
+    cleanup.push(() => lock.release());
+    const directory = await formatDataDirectory(path, { isFormatted: await hasIdentity(path) });
+    cleanup.push(() => directory.close());
+    const identity = await NodeIdentity.open(path, config.name ?? slot);
+    const space = await Space.open({ path, reserveBytes: config.reserveBytes });
+    cleanup.push(() => space.close());
+    const tally = new BlobTally(directory);
+    await tally.look();
+    const vitals = new VitalSigns({ clock, probePath: directory.probePath });
+    cleanup.push(() => vitals.close());
+
+    const { clusterKey } = config;
+    const { nodeId, name } = identity;
+    const urlKey = clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey);
+    const master = new MasterClient({ url: config.masterUrl, clusterKey });
+    cleanup.push(() => master.close());
+    const damages = new DamageReporter({ master, nodeId, clock, logger, random: Math.random });
+    cleanup.push(() => damages.close());
+    const fetcher = new BlobFetcher({ urlKey, clusterId: () => identity.clusterId, clock });
+    cleanup.push(() => fetcher.close());
+    const counters = createCounters();
+    const dropClock = new DropClock(clock);
+    const store = new DiskBlobStore({
+      directory,
+      space,
+      tally,
+      dropClock,
+      clock,
+      buffers: new BlockBuffers({ blocksMax }),
+      fetchBlob: fetcher.fetch,
+      onDamage: (damage) => {
+        counters.damageCount += 1;
+        damages.report(damage);
+      },
+      onMended: (id) => damages.mended(id),
+      onWrite: () => vitals.wrote(),
+    });
+    cleanup.push(() => store.close());
+
+    const metrics = createMetrics({ counters, tally, space });
+    const disk = () => ({
+      capacityBytes: space.capacityBytes,
+      freeBytes: space.freeBytes,
+      usedBytes: tally.usedBytes,
+      blobCount: tally.blobCount,
+    });
+    const cluster = () => ({
+      ...(identity.clusterId === undefined ? {} : { clusterId: identity.clusterId }),
+      epoch: identity.epoch,
+    });
+    const server = createNodeServer({
+      store,
+      identity,
+      counters,
+      access: new NodeAccess({ nodeId, clusterKey, urlKey, clock }),
+      uploadIdleMs: config.uploadIdleMs,
+      status: () => ({ nodeId, name, version, ...cluster(), ...disk() }),
+      metrics: () => metrics.text(),
+      logger,
+    });
+    const port = await listen(server, { host: config.host, port: config.port });
+    cleanup.push(() => closeServer(server));
+
+    const instanceId = randomUUID();
+    const describe = (): Heartbeat => ({
+      nodeId,
+      instanceId,
+      name,
+      url: announcedUrl(config, port),
+      port,
+      ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
+      ...(config.zone === undefined ? {} : { zone: config.zone }),
+      version,
+      ...cluster(),
+      journal: identity.journal,
+      ...disk(),
+      reserveBytes: space.reserveBytes,
+      loopAgeMs: vitals.loopAgeMs,
+      diskWriteAgeMs: vitals.diskWriteAgeMs,
+      dataDir: path,
+      pid: process.pid,
+    });
+    const heartbeats = new HeartbeatLoop({
+      master,
+      identity,
+      vitals,
+      dropClock,
+      clock,
+      logger,
+      everyMs: config.heartbeatEveryMs,
+      random: Math.random,
+      describe,
+    });
+    cleanup.push(() => heartbeats.stop());
+    const counting = new AbortController();
+    const counted = tally.count(counting.signal).catch((error) => {
+      logger.warn('could not count the blobs', { error });
+    });
+    cleanup.push(async () => {
+      counting.abort();
+      await counted;
+    });
+    const registered = heartbeats.start();
+    registered.catch(() => undefined);
+    logger.info('listening', { node: name, id: nodeId, port, dataDir: path });
+    return {
+      nodeId,
+      name,
+      port,
+      dataDir: path,
+      registered,
+      stop,
+      url: () => announcedUrl(config, port) || `http://${hostOf(master.localAddress)}:${port}`,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+const { version } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { version: string };
+
+/** The address that the node tells; empty: the master takes that of the connection. */
+function announcedUrl({ nodeUrl, host }: StorageNodeConfig, port: number): string {
+  if (nodeUrl !== undefined) return nodeUrl;
+  if (host === undefined || host === '0.0.0.0' || host === '::') return '';
+  return `http://${hostOf(host)}:${port}`;
+}
+
+/** An address as it stands in a URL: IPv4 without its IPv6 mapping, IPv6 in brackets. */
+function hostOf(address = '127.0.0.1'): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
+  return plain.includes(':') ? `[${plain}]` : plain;
+}
+
+/** Takes no more connections, and lets what runs come to its end. */
+async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // A connection that falls idle later would stay for its keep-alive time.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const patience = setTimeout(() => server.closeAllConnections(), finishWithinMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(patience);
+}
