@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -140,12 +140,26 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+  const state = statOf(pid)?.[0];
+  // Without /proc it is taken for running.
+  return process.platform !== 'linux' || (state !== undefined && !/[ZX]/.test(state));
+}
+
+/** The processes that this one started and that still run; from /proc. */
+export const childrenOf = (pid: number): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((child) => statOf(child)?.[1] === String(pid) && isAlive(child));
+
+/** State, parent and so on; undefined when there is no such process. */
+function statOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+    // The name before may hold blanks and brackets.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
-    // No /proc here, or it went just now.
-    return process.platform !== 'linux';
+    return undefined;
   }
 }
 

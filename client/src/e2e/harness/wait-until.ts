@@ -6,6 +6,8 @@ export interface WaitOptions {
   readonly everyMs?: number;
 }
 
+type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
+
 /**
  * Looks again and again until `look` gives something true, and gives that. A `look` that throws is looked at again, too. Rejects after
  * `withinMs` (30 s by default) with what was waited for and the last failure.
@@ -14,13 +16,13 @@ export async function waitUntil<T>(
   what: string,
   look: () => T | Promise<T>,
   { withinMs = 30_000, everyMs = 50 }: WaitOptions = {},
-): Promise<NonNullable<T>> {
+): Promise<Truthy<T>> {
   const startedAtMs = performance.now();
   let failure: unknown;
   for (;;) {
     try {
       const found = await look();
-      if (found) return found;
+      if (found) return found as Truthy<T>;
       failure = undefined;
     } catch (error) {
       failure = error;

@@ -1,0 +1,374 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PutAnswer } from './harness/answers.ts';
+import { contentOf, contentStream, md5Of, md5OfContent } from './harness/content.ts';
+import { headOf } from './harness/disk.ts';
+import { temporaryDirectory } from './harness/guard.ts';
+import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
+import { startDfs, userEnvironment } from './harness/program.ts';
+import { waitUntil } from './harness/wait-until.ts';
+
+describe('put and get', () => {
+  let cluster: LocalCluster;
+  beforeAll(async () => {
+    cluster = await startCluster({ nodes: 3, copies: 2 });
+  });
+  afterAll(() => cluster?.dispose());
+
+  const localFile = (name: string, bytes: Uint8Array | string) => {
+    const path = join(temporaryDirectory('local'), name);
+    writeFileSync(path, bytes);
+    return path;
+  };
+
+  it('answers a put in exactly the promised shape', async () => {
+    const bytes = Buffer.from('hello, shards\n');
+    const answer = await cluster.dfsJson<PutAnswer>(['put', localFile('file.txt', bytes)]);
+    expect(answer).toEqual({
+      path: '/file.txt',
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      size: bytes.length,
+      md5: md5Of(bytes),
+      contentType: expect.stringMatching(/^text\/plain\b/),
+      primary: { id: expect.any(String), name: expect.stringMatching(/^node-[123]$/) },
+      copies: { stored: expect.any(Number), wanted: 2 },
+    });
+    expect(answer.copies.stored).toBeGreaterThanOrEqual(1);
+    const node = cluster.node(answer.primary.name);
+    expect(node.id).toBe(answer.primary.id);
+    const overHttp = await cluster.store('/http.txt', bytes);
+    expect(Object.keys(overHttp)).toEqual(Object.keys(answer));
+  });
+
+  it('has the bytes on the primary when it answers', async () => {
+    const bytes = contentOf('durable', 300_000);
+    const answer = await cluster.store('/durable.bin', bytes);
+    const copies = await cluster.replicas('/durable.bin');
+    const primary = copies.find(({ role }) => role === 'primary');
+    expect(primary?.node).toEqual(answer.primary);
+    expect(primary?.state).toBe('stored');
+    expect((await headOf(primary?.path ?? '', bytes.length)).equals(bytes)).toBe(true);
+  });
+
+  it('tells a person what became of the file', async () => {
+    const finished = await cluster.dfs(['put', localFile('told.txt', 'told')]);
+    expect(finished.code, finished.stderr).toBe(0);
+    expect(finished.stdout).toContain('/told.txt');
+    expect(finished.stdout).toContain(md5Of(Buffer.from('told')));
+    expect(finished.stdout.trim().split('\n')).toHaveLength(1);
+  });
+
+  it('picks primaries at random, so that every node is used', async () => {
+    const puts = Array.from({ length: 90 }, (_, index) =>
+      cluster.store(`/spread/${index}.txt`, `file ${index}`),
+    );
+    const primaries = (await Promise.all(puts)).map((answer) => answer.primary.name);
+    for (const node of ['node-1', 'node-2', 'node-3']) {
+      // With equal room each has 30 on average; fewer than 8 would come once in a hundred million runs.
+      const count = primaries.filter((name) => name === node).length;
+      expect(count, node).toBeGreaterThanOrEqual(8);
+    }
+  });
+
+  it.each([0, 1, 65_536, 1_048_576, 1_048_577, 9_000_001])(
+    'gives %i bytes back as they were',
+    async (sizeBytes) => {
+      const bytes = contentOf(`size ${sizeBytes}`, sizeBytes);
+      const put = await cluster.dfsJson<PutAnswer>([
+        'put',
+        localFile(`size-${sizeBytes}.bin`, bytes),
+      ]);
+      expect([put.size, put.md5]).toEqual([sizeBytes, md5Of(bytes)]);
+      const folder = temporaryDirectory('got');
+      const got = await cluster.dfs(['get', put.path], { cwd: folder });
+      expect(got.code, got.stderr).toBe(0);
+      expect(readdirSync(folder)).toEqual([`size-${sizeBytes}.bin`]);
+      expect(readFileSync(join(folder, `size-${sizeBytes}.bin`)).equals(bytes)).toBe(true);
+    },
+  );
+
+  it('reads standard input and writes standard output, byte for byte', async () => {
+    const sizeBytes = 5_000_003;
+    const put = await cluster.dfsJson<PutAnswer>(['put', '-', 'piped.bin'], {
+      stdin: contentStream('piped', sizeBytes),
+    });
+    const md5 = await md5OfContent('piped', sizeBytes);
+    expect(put).toMatchObject({ path: '/piped.bin', size: sizeBytes, md5 });
+    const got = await cluster.dfs(['get', '/piped.bin', '-']);
+    expect([got.code, md5Of(got.bytes), got.stderr]).toEqual([0, md5, '']);
+    const empty = await cluster.dfsJson<PutAnswer>(['put', '-', 'empty-pipe'], { stdin: '' });
+    expect(empty.size).toBe(0);
+  });
+
+  it('puts several files in one call, and those that can be stored when one cannot', async () => {
+    const [first, second] = [localFile('first.txt', 'one'), localFile('second.txt', 'two')];
+    const answers = await cluster.dfsJson<PutAnswer[]>(['put', first, second, '/several/']);
+    expect(answers.map((answer) => answer.path)).toEqual([
+      '/several/first.txt',
+      '/several/second.txt',
+    ]);
+    const third = localFile('third.txt', 'three');
+    const finished = await cluster.dfs(['put', `${third}.absent`, third, '--to', '/several/']);
+    expect(finished.code).not.toBe(0);
+    expect(finished.stderr).toContain('third.txt.absent');
+    expect((await cluster.get('/several/third.txt')).text).toBe('three');
+  });
+
+  it('gets into a directory, onto a name, and over an older file', async () => {
+    await cluster.store('/where.txt', 'new');
+    const folder = temporaryDirectory('where');
+    mkdirSync(join(folder, 'inner'));
+    writeFileSync(join(folder, 'old.txt'), 'old');
+    for (const target of ['inner', 'old.txt', 'fresh.txt']) {
+      const got = await cluster.dfs(['get', 'where.txt', target], { cwd: folder });
+      expect(got.code, got.stderr).toBe(0);
+    }
+    const texts = ['inner/where.txt', 'old.txt', 'fresh.txt'].map((name) =>
+      readFileSync(join(folder, name), 'utf8'),
+    );
+    expect(texts).toEqual(['new', 'new', 'new']);
+    expect(readdirSync(folder).sort()).toEqual(['fresh.txt', 'inner', 'old.txt']);
+  });
+
+  it('gets by the id of the content', async () => {
+    const { id } = await cluster.store('/by-id.txt', 'by id');
+    const got = await cluster.dfs(['get', `id:${id}`, '-']);
+    expect([got.code, got.stdout]).toEqual([0, 'by id']);
+  });
+
+  const oddNames = [
+    'no-extension',
+    '.hidden',
+    '..almost',
+    'two words.txt',
+    ' leading and trailing ',
+    'dots...in.the..middle.',
+    '100%.txt',
+    '%2e%2e',
+    'a+b&c=d?e#f;g.txt',
+    'quo"te\'s.txt',
+    'back\\slash.txt',
+    'star*[1]{2}.txt',
+    '-dash',
+    '~tilde',
+    'Grüße – 文件 🎉.txt',
+    'e\u0301 and \u00e9 are two names',
+    'tab\tand\nnew line',
+    'x'.repeat(255),
+    '文'.repeat(85),
+  ];
+
+  it('keeps every name that a file can have', async () => {
+    for (const name of oddNames) {
+      const text = `the file ${name}`;
+      const local = localFile(name, text);
+      const put = await cluster.dfsJson<PutAnswer>(['put', '--to', `/odd/${name}`, '--', local]);
+      expect(put.path).toBe(`/odd/${name}`);
+      const folder = temporaryDirectory('odd');
+      const got = await cluster.dfs(['get', `/odd/${name}`], { cwd: folder });
+      expect([name, got.code, got.stderr]).toEqual([name, 0, '']);
+      expect(readFileSync(join(folder, name), 'utf8')).toBe(text);
+    }
+    expect((await cluster.names('/odd')).sort()).toEqual([...oddNames].sort());
+  });
+
+  it('ends with 3 where there is no file, with 4 by a wrong key, and leaves nothing', async () => {
+    const folder = temporaryDirectory('nothing');
+    const absent = await cluster.dfs(['get', '/absent.txt'], { cwd: folder });
+    expect(absent.code).toBe(3);
+    expect(absent.stderr).toContain('/absent.txt');
+    await cluster.store('/locked.txt', 'locked');
+    const denied = await cluster.dfs(['get', '/locked.txt'], {
+      cwd: folder,
+      environment: { DFS_KEY: 'a wrong key' },
+    });
+    expect(denied.code).toBe(4);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('lists, and tells all it knows of a file', async () => {
+    const { id, md5 } = await cluster.store('/look/at.txt', 'at');
+    const listed = await cluster.dfsJson<{ name: string; size: number; md5: string }[]>([
+      'ls',
+      '/look',
+    ]);
+    expect(listed).toMatchObject([{ name: 'at.txt', kind: 'file', size: 2, md5, id }]);
+    const stat = await cluster.dfsJson<object>(['stat', '/look/at.txt']);
+    expect(stat).toMatchObject({ path: '/look/at.txt', kind: 'file', size: 2, md5, id });
+    expect((await cluster.dfs(['ls', '/look'])).stdout).toBe('at.txt\n');
+    expect((await cluster.dfs(['stat', '/look/at.txt'])).stdout).toContain(md5);
+    expect((await cluster.dfs(['ls', '/no-such'])).code).toBe(3);
+  });
+
+  it('puts nothing when the file cannot be read', async () => {
+    const absent = join(temporaryDirectory('absent'), 'absent.txt');
+    const finished = await cluster.dfs(['put', absent]);
+    expect(finished.code).not.toBe(0);
+    expect(finished.stderr).toContain('absent.txt');
+    expect(await cluster.names()).not.toContain('absent.txt');
+  });
+
+  it('waits for more copies where it is asked to', async () => {
+    const put = await cluster.dfsJson<PutAnswer>([
+      'put',
+      localFile('two-at-once.txt', 'two'),
+      '--min-copies',
+      '2',
+    ]);
+    expect(put.copies).toEqual({ stored: 2, wanted: 2 });
+    const refused = await cluster.put('/four.txt', 'four', { query: '?minCopies=4' });
+    expect(refused.status).toBe(503);
+    expect((await cluster.get('/four.txt')).status).toBe(404);
+  });
+});
+
+describe('get from a store that does not send what it says', () => {
+  const servers: Server[] = [];
+  afterAll(() => {
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  /** A store that answers as the test says, and the requests it got. */
+  async function fakeStore(
+    answer: (request: IncomingMessage, response: ServerResponse, count: number) => void,
+  ) {
+    const requests: IncomingMessage[] = [];
+    const server = createServer((request, response) => {
+      requests.push(request);
+      answer(request, response, requests.length);
+    });
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1' }, resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const environment = {
+      ...userEnvironment(temporaryDirectory('home')),
+      DFS_URL: url,
+      DFS_KEY: 'k',
+    };
+    return { requests, environment };
+  }
+
+  const right = contentOf('right', 200_000);
+  const wrong = Buffer.from(right);
+  wrong.writeUInt8(wrong.readUInt8(100_000) ^ 1, 100_000);
+  const badNode = '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11';
+  const headers = {
+    'Content-Type': 'application/octet-stream',
+    'Content-Length': String(right.length),
+    ETag: `"${md5Of(right)}"`,
+    'X-DFS-Node': badNode,
+  };
+
+  it('asks once more for another copy when the MD5 is wrong', async () => {
+    const { requests, environment } = await fakeStore((_request, response, count) => {
+      response.writeHead(200, headers).end(count === 1 ? wrong : right);
+    });
+    const folder = temporaryDirectory('second');
+    const got = await startDfs(['get', '/file.bin'], { environment, cwd: folder }).finished;
+    expect(got.code, got.stderr).toBe(0);
+    expect(requests).toHaveLength(2);
+    expect(requests[0]?.url).toBe('/fs/file.bin');
+    expect(requests[1]?.url).toContain(`avoid=${badNode}`);
+    expect(readFileSync(join(folder, 'file.bin')).equals(right)).toBe(true);
+  });
+
+  it('fails with 7 and leaves no file when it is wrong again', async () => {
+    const { requests, environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, headers).end(wrong);
+    });
+    const folder = temporaryDirectory('wrong');
+    writeFileSync(join(folder, 'older.bin'), 'older');
+    for (const target of ['fresh.bin', 'older.bin']) {
+      const got = await startDfs(['get', '/file.bin', target], { environment, cwd: folder })
+        .finished;
+      expect(got.code).toBe(7);
+      expect(got.stderr).toContain(md5Of(right));
+    }
+    expect(requests).toHaveLength(4);
+    expect(readdirSync(folder)).toEqual(['older.bin']);
+    expect(readFileSync(join(folder, 'older.bin'), 'utf8')).toBe('older');
+  });
+
+  it('writes beside the target and renames when all is there', async () => {
+    let finish: () => void = () => undefined;
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, headers);
+      response.write(right.subarray(0, 100_000));
+      finish = () => response.end(right.subarray(100_000));
+    });
+    const folder = temporaryDirectory('beside');
+    const target = join(folder, 'target.bin');
+    writeFileSync(target, 'as it was');
+    const getting = startDfs(['get', '/file.bin', target], { environment });
+    await waitUntil('half of it to lie beside the target', () => {
+      const others = readdirSync(folder).filter((name) => name !== 'target.bin');
+      return others.length === 1 && readFileSync(join(folder, others[0] ?? '')).length > 0;
+    });
+    expect(readFileSync(target, 'utf8')).toBe('as it was');
+    finish();
+    expect((await getting.finished).code).toBe(0);
+    expect(readFileSync(target).equals(right)).toBe(true);
+    expect(readdirSync(folder)).toEqual(['target.bin']);
+  });
+
+  it('goes on where a broken answer stopped, for the same content only', async () => {
+    const { requests, environment } = await fakeStore((request, response, count) => {
+      if (count === 1) {
+        response.writeHead(200, headers);
+        response.write(right.subarray(0, 120_000), () => response.destroy());
+        return;
+      }
+      const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1]);
+      response
+        .writeHead(206, {
+          ...headers,
+          'Content-Length': String(right.length - start),
+          'Content-Range': `bytes ${start}-${right.length - 1}/${right.length}`,
+        })
+        .end(right.subarray(start));
+    });
+    const folder = temporaryDirectory('resumed');
+    const got = await startDfs(['get', '/file.bin'], { environment, cwd: folder }).finished;
+    expect(got.code, got.stderr).toBe(0);
+    expect(readFileSync(join(folder, 'file.bin')).equals(right)).toBe(true);
+    expect(requests[1]?.headers['if-range']).toBe(`"${md5Of(right)}"`);
+  });
+
+  it('begins anew when the file was replaced in between', async () => {
+    const later = contentOf('later', 150_000);
+    const { environment } = await fakeStore((_request, response, count) => {
+      if (count === 1) {
+        response.writeHead(200, headers);
+        response.write(right.subarray(0, 120_000), () => response.destroy());
+        return;
+      }
+      response
+        .writeHead(200, {
+          ...headers,
+          'Content-Length': String(later.length),
+          ETag: `"${md5Of(later)}"`,
+        })
+        .end(later);
+    });
+    const folder = temporaryDirectory('anew');
+    const got = await startDfs(['get', '/file.bin'], { environment, cwd: folder }).finished;
+    expect(got.code, got.stderr).toBe(0);
+    expect(readFileSync(join(folder, 'file.bin')).equals(later)).toBe(true);
+  });
+
+  it('follows no address that the store names', async () => {
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(302, { Location: 'http://127.0.0.1:1/elsewhere' }).end();
+    });
+    const folder = temporaryDirectory('moved');
+    const got = await startDfs(['get', '/file.bin'], { environment, cwd: folder }).finished;
+    expect(got.code).not.toBe(0);
+    expect(existsSync(join(folder, 'file.bin'))).toBe(false);
+  });
+});
