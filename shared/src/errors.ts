@@ -138,24 +138,41 @@ const kindOfStatus: Readonly<Record<number, StoreErrorKind>> = {
   507: 'no-room',
 };
 
+/** What the text of an answer says when it is one of our error bodies; undefined for anything else. */
+export function parseErrorBody(text: string): ErrorBody['error'] | undefined {
+  try {
+    const error: unknown = (JSON.parse(text) as { error?: unknown } | null)?.error;
+    return isErrorDetail(error) ? error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isErrorDetail(value: unknown): value is ErrorBody['error'] {
+  if (typeof value !== 'object' || value === null) return false;
+  const { code, message, hint } = value as Partial<Record<keyof ErrorBody['error'], unknown>>;
+  return (
+    isStoreErrorKind(code) &&
+    typeof message === 'string' &&
+    (hint === undefined || typeof hint === 'string')
+  );
+}
+
+export const isStoreErrorKind = (value: unknown): value is StoreErrorKind =>
+  kinds.has(value as StoreErrorKind);
+
 /**
  * The error that an HTTP answer stands for: by its body when it is one of ours, else by its status.
- * `body` is the raw text; anything unreadable is allowed.
+ * `body` is the raw text, anything is allowed; `retryAfter` is the header, of which only the form in seconds is heeded.
  */
 export function errorOfAnswer(status: number, body: string, retryAfter?: string): StoreError {
-  const seconds = Number(retryAfter);
-  const wait =
-    retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterSeconds: seconds } : {};
-  try {
-    const { error } = JSON.parse(body) as Partial<ErrorBody>;
-    if (error && kinds.has(error.code)) {
-      return new StoreError(error.code, error.message, {
-        ...(error.hint ? { hint: error.hint } : {}),
-        ...wait,
-      });
-    }
-  } catch {
-    // Not one of our bodies: the status alone speaks.
+  const wait = /^\d{1,9}$/.test(retryAfter?.trim() ?? '')
+    ? { retryAfterSeconds: Number(retryAfter) }
+    : {};
+  const said = parseErrorBody(body);
+  if (said) {
+    const hint = said.hint === undefined ? {} : { hint: said.hint };
+    return new StoreError(said.code, said.message, { ...hint, ...wait });
   }
   const kind = kindOfStatus[status] ?? (status >= 500 ? 'unavailable' : 'invalid-request');
   return new StoreError(kind, `The server answered ${status}.`, wait);

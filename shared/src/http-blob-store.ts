@@ -1,4 +1,3 @@
-import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type {
@@ -15,7 +14,7 @@ import type {
   StoredBlob,
 } from './blob-store.ts';
 import { type ByteRange, lengthOf } from './byte-range.ts';
-import { errorOfAnswer, StoreError } from './errors.ts';
+import { errorOfAnswer, isStoreErrorKind, parseErrorBody, StoreError } from './errors.ts';
 import type { BlobId, NodeId } from './ids.ts';
 import { NetworkError, networkCodeOf } from './network-failure.ts';
 import {
@@ -34,6 +33,7 @@ import {
   nodeLimits,
 } from './node-protocol.ts';
 import { putStream } from './streamed-put.ts';
+import { makeUploadAgent } from './upload-agent.ts';
 
 export { NetworkError, networkCodeOf } from './network-failure.ts';
 
@@ -75,7 +75,7 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
   readonly #limits: Required<NodeLimits>;
   /** Names and values by turns. */
   readonly #baseHeaders: readonly string[];
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 8, timeout: 4_000 });
+  readonly #agent = makeUploadAgent();
   #address: NodeAddress | undefined;
   #isClosed = false;
 
@@ -120,12 +120,12 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
       throw failed(error);
     });
     this.#options.onOutcome?.({ ok: true });
-    if (!('bytes' in answer)) throw this.#errorOf(answer);
+    if (!('bytes' in answer)) throw this.#refusalOf(answer);
     if (range && answer.sizeBytes !== lengthOf(range)) {
       answer.bytes.destroy();
       // Servers cut a range that reaches past the end; here it is refused.
       if (answer.status === 206) throw unsatisfiable(range);
-      throw this.#failure(new NetworkError('UND_ERR_SOCKET', 'The range was not heeded.'));
+      throw this.#failure(new NetworkError('UND_ERR_SOCKET', 'the range was not heeded'));
     }
     return { bytes: answer.bytes, sizeBytes: answer.sizeBytes };
   }
@@ -133,7 +133,7 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
   async describe(id: BlobId): Promise<StoredBlob | undefined> {
     const headers = [...this.#baseHeaders, nodeHeaders.wantDescription, '1'];
     const answer = await this.#ask('HEAD', blobPathOf(id), headers, {});
-    if (answer.status === 404) return undefined;
+    if (answer.headers[nodeHeaders.error] === 'not-found') return undefined;
     const text = this.#expect(answer, 200).headers[nodeHeaders.description];
     return this.#understood(() => decodeHeaderJson(String(text)) as StoredBlob);
   }
@@ -301,21 +301,25 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
 
   #expect(answer: NodeAnswer, status: number): NodeAnswer {
     if (answer.status === status) return answer;
-    if (answer.status < 300) {
-      throw this.#failure(
-        new NetworkError('UND_ERR_SOCKET', `Status ${answer.status} instead of ${status}.`),
-      );
-    }
-    throw this.#errorOf(answer);
+    throw this.#refusalOf(answer);
   }
 
-  #errorOf({ status, headers, body }: NodeAnswer): StoreError {
+  /**
+   * What a node says in our words, in a body or, where there is none, in a header. Anything else comes from another program, whose 404 must not
+   * let a blob count as lost.
+   */
+  #refusalOf({ status, headers, body }: NodeAnswer): StoreError {
     const kind = headers[nodeHeaders.error];
-    const text =
-      body.byteLength === 0 && kind
-        ? JSON.stringify({ error: { code: kind, message: `The node answered ${status}.` } })
-        : body.toString();
-    return errorOfAnswer(status, text, textOf(headers['retry-after']));
+    const text = body.toString();
+    const retryAfter = textOf(headers['retry-after']);
+    if (parseErrorBody(text)) return errorOfAnswer(status, text, retryAfter);
+    if (isStoreErrorKind(kind)) {
+      const message = `The node ${this.nodeId} answered ${status} (${kind}).`;
+      return errorOfAnswer(status, JSON.stringify({ error: { code: kind, message } }), retryAfter);
+    }
+    return this.#failure(
+      new NetworkError('UND_ERR_SOCKET', `status ${status} that is not of a node`),
+    );
   }
 
   #json<Body>(answer: NodeAnswer): Body {
@@ -326,7 +330,7 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
     try {
       return read();
     } catch {
-      throw this.#failure(new NetworkError('UND_ERR_SOCKET', 'Its answer makes no sense.'));
+      throw this.#failure(new NetworkError('UND_ERR_SOCKET', 'an answer that makes no sense'));
     }
   }
 

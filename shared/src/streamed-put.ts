@@ -6,7 +6,6 @@ import {
   type IncomingMessage,
 } from 'node:http';
 import type { Readable } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BlobReceipt } from './blob-store.ts';
 import { StoreError } from './errors.ts';
 import { NetworkError } from './network-failure.ts';
@@ -43,107 +42,139 @@ export interface StreamedPutLimits {
  * Rejects with the network's error, `cancelled`, `incomplete-body`, or what `trailers` or the source threw as a `StoreError`.
  */
 export async function putStream(put: StreamedPut): Promise<NodeAnswer> {
-  const { body, signal } = put;
-  body.on('error', ignore);
-  if (signal?.aborted) {
-    body.destroy();
-    throw cancelledError(signal.reason);
-  }
-  const request = httpRequest({
-    agent: put.agent,
-    host: put.host,
-    port: put.port,
-    method: 'PUT',
-    path: put.path,
-    headers: { ...put.headers, expect: '100-continue' },
-  });
-  const watch = new Watch(request);
-  const cancel = () => request.destroy(cancelledError(signal?.reason));
-  signal?.addEventListener('abort', cancel, { once: true });
+  put.body.on('error', ignore);
   try {
-    return await converse(put, request, watch);
+    const first = new Conversation(put);
+    return await first.run().catch((error: unknown) => {
+      // The node closed a connection that had been idle: it never saw the request.
+      if (!first.failedOnOldConnection(error)) throw error;
+      return new Conversation(put).run();
+    });
   } finally {
-    watch.stop();
-    signal?.removeEventListener('abort', cancel);
-    body.destroy();
+    put.body.destroy();
   }
 }
 
-async function converse(
-  put: StreamedPut,
-  request: ClientRequest,
-  watch: Watch,
-): Promise<NodeAnswer> {
-  watch.start(put.limits.connectMs, 'UND_ERR_CONNECT_TIMEOUT');
-  request.once('socket', (socket) => {
-    const connected = () => watch.start(put.limits.headersMs, 'UND_ERR_HEADERS_TIMEOUT');
-    if (socket.connecting) socket.once('connect', connected);
-    else connected();
-  });
-  const answer = new Promise<IncomingMessage>((resolve, reject) => {
-    request.once('response', resolve);
-    request.on('error', reject);
-  });
-  const sent = sendBody(put, request, watch);
-  try {
-    const isSent = await Promise.race([sent.then(() => true), answer.then(() => false)]);
-    if (isSent) watch.start(put.limits.durableMs, 'UND_ERR_HEADERS_TIMEOUT');
-    const response = await answer;
-    if (!isSent) {
+/** One request with its body and its answer. */
+class Conversation {
+  readonly #put: StreamedPut;
+  readonly #request: ClientRequest;
+  #isBodyWanted = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(put: StreamedPut) {
+    this.#put = put;
+    const { agent, host, port, path, headers } = put;
+    const withGoAhead = { ...headers, expect: '100-continue' };
+    this.#request = httpRequest({ agent, host, port, method: 'PUT', path, headers: withGoAhead });
+    this.#limit(put.limits.connectMs, 'UND_ERR_CONNECT_TIMEOUT');
+    this.#request.once('socket', (socket) => {
+      const connected = () => this.#limit(put.limits.headersMs, 'UND_ERR_HEADERS_TIMEOUT');
+      if (socket.connecting) socket.once('connect', connected);
+      else connected();
+    });
+  }
+
+  async run(): Promise<NodeAnswer> {
+    const { signal } = this.#put;
+    const cancel = () => this.#request.destroy(cancelledError(signal?.reason));
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
+    const answer = new Promise<IncomingMessage>((resolve, reject) => {
+      this.#request.once('response', resolve);
+      this.#request.on('error', reject);
+    });
+    const sent = this.#sendBody();
+    try {
+      return await this.#exchange(sent, answer);
+    } catch (error) {
+      answer.catch(ignore);
+      this.#request.destroy();
+      throw error;
+    } finally {
       sent.catch(ignore);
-      // Nobody wants the rest. Ends a wait for the source, too.
-      put.body.destroy();
+      this.#unlimited();
+      signal?.removeEventListener('abort', cancel);
     }
-    watch.start(put.limits.idleMs, 'UND_ERR_BODY_TIMEOUT');
-    const whole = await readAnswer(response);
-    if (!isSent) {
-      request.destroy();
-      if (whole.status < 300) {
-        throw new NetworkError('UND_ERR_SOCKET', 'The node answered before it had the whole body.');
+  }
+
+  failedOnOldConnection(error: unknown): boolean {
+    const { code } = error as NodeJS.ErrnoException;
+    return this.#request.reusedSocket && !this.#isBodyWanted && code === 'ECONNRESET';
+  }
+
+  async #exchange(sent: Promise<void>, answer: Promise<IncomingMessage>): Promise<NodeAnswer> {
+    const { limits, sizeBytes, body } = this.#put;
+    const isSent = await Promise.race([sent.then(() => true), answer.then(() => false)]);
+    if (isSent) this.#limit(limits.durableMs, 'UND_ERR_HEADERS_TIMEOUT');
+    const response = await answer;
+    this.#limit(limits.idleMs, 'UND_ERR_BODY_TIMEOUT');
+    if (isSent) return readAnswer(response);
+    const isSuccess = (response.statusCode ?? 0) < 300;
+    // Of a body of no bytes, the node knows the end before the source has told it.
+    if (isSuccess && sizeBytes === 0) await sent;
+    else if (isSuccess)
+      throw new NetworkError('UND_ERR_SOCKET', 'It answered before it had all bytes.');
+    // Nobody wants the rest. Ends a wait for the source, too.
+    else body.destroy();
+    const early = await readAnswer(response);
+    this.#request.destroy();
+    return early;
+  }
+
+  async #sendBody(): Promise<void> {
+    const { body, sizeBytes: wantedBytes, trailers } = this.#put;
+    const request = this.#request;
+    request.flushHeaders();
+    await this.#event('continue');
+    this.#unlimited();
+    this.#isBodyWanted = true;
+    const hash = trailers ? createHash('md5') : undefined;
+    let sizeBytes = 0;
+    // The last bytes wait until the source has ended, so that no node takes a body for whole whose source gives more.
+    let last: Buffer | undefined;
+    try {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        sizeBytes += chunk.byteLength;
+        if (wantedBytes !== undefined && sizeBytes > wantedBytes)
+          throw wrongLength(wantedBytes, 'more');
+        hash?.update(chunk);
+        if (sizeBytes === wantedBytes && last === undefined) last = chunk;
+        else if (!request.write(chunk)) await this.#drained();
       }
+    } catch (cause) {
+      if (cause instanceof StoreError) throw cause;
+      throw new StoreError('incomplete-body', 'The body broke off before its end.', { cause });
     }
-    return whole;
-  } catch (error) {
-    sent.catch(ignore);
-    answer.catch(ignore);
-    request.destroy();
-    throw error;
+    if (wantedBytes !== undefined && sizeBytes < wantedBytes)
+      throw wrongLength(wantedBytes, 'fewer');
+    if (trailers && hash) request.addTrailers(trailers({ sizeBytes, md5: hash.digest('hex') }));
+    request.end(last);
   }
-}
 
-async function sendBody(put: StreamedPut, request: ClientRequest, watch: Watch): Promise<void> {
-  request.flushHeaders();
-  await once(request, 'continue');
-  watch.stop();
-  const hash = put.trailers ? createHash('md5') : undefined;
-  let sizeBytes = 0;
-  for await (const chunk of chunksOf(put.body)) {
-    sizeBytes += chunk.byteLength;
-    if (put.sizeBytes !== undefined && sizeBytes > put.sizeBytes)
-      throw wrongLength(put.sizeBytes, 'more');
-    hash?.update(chunk);
-    if (!request.write(chunk)) {
-      watch.start(put.limits.idleMs, 'UND_ERR_BODY_TIMEOUT');
-      await once(request, 'drain');
-      watch.stop();
-    }
-    // Lets an answer in that came meanwhile: writing on to a node that answered and closed would lose it to EPIPE.
-    await nextTurn();
+  async #drained(): Promise<void> {
+    this.#limit(this.#put.limits.idleMs, 'UND_ERR_BODY_TIMEOUT');
+    await this.#event('drain');
+    this.#unlimited();
   }
-  if (put.sizeBytes !== undefined && sizeBytes < put.sizeBytes)
-    throw wrongLength(put.sizeBytes, 'fewer');
-  if (put.trailers && hash)
-    request.addTrailers(put.trailers({ sizeBytes, md5: hash.digest('hex') }));
-  request.end();
-}
 
-/** The body's bytes; a source that breaks off is an incomplete body, unless it says in our words what happened. */
-async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
-  try {
-    yield* body as AsyncIterable<Buffer>;
-  } catch (cause) {
-    if (cause instanceof StoreError) throw cause;
-    throw new StoreError('incomplete-body', 'The body broke off before its end.', { cause });
+  /** Stays pending when the event never comes: the failure of the request ends the conversation then. */
+  #event(name: 'continue' | 'drain'): Promise<void> {
+    return new Promise((resolve) => {
+      this.#request.once(name, () => resolve());
+    });
+  }
+
+  /** How long the node may take for its next step, ms; then the request fails with `code`. One limit at a time. */
+  #limit(limitMs: number, code: string): void {
+    this.#unlimited();
+    this.#timer = setTimeout(() => {
+      this.#request.destroy(new NetworkError(code, `nothing within ${limitMs} ms`));
+    }, limitMs);
+  }
+
+  #unlimited(): void {
+    clearTimeout(this.#timer);
   }
 }
 
@@ -155,12 +186,6 @@ const wrongLength = (sizeBytes: number, than: 'more' | 'fewer') =>
       hint: 'Send it again with its true length.',
     },
   );
-
-/** Resolves at the event; stays pending when it never comes, since the request's own error ends the put. */
-const once = (request: ClientRequest, event: 'continue' | 'drain') =>
-  new Promise<void>((resolve) => {
-    request.once(event, () => resolve());
-  });
 
 const answerMaxBytes = 64 * 1024;
 
@@ -178,27 +203,6 @@ async function readAnswer(response: IncomingMessage): Promise<NodeAnswer> {
     headers: response.headers,
     body: Buffer.concat(chunks),
   };
-}
-
-/** One limit at a time on how long the node may take for the next step; the request fails with `code` when it passes. */
-class Watch {
-  readonly #request: ClientRequest;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(request: ClientRequest) {
-    this.#request = request;
-  }
-
-  start(limitMs: number, code: string): void {
-    this.stop();
-    this.#timer = setTimeout(() => {
-      this.#request.destroy(new NetworkError(code, `No answer within ${limitMs} ms.`));
-    }, limitMs);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
 }
 
 function ignore(): void {}
