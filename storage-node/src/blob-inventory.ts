@@ -25,8 +25,8 @@ export async function readInventory(
 ): Promise<InventoryPage> {
   const blobs: StoredBlob[] = [];
   const damaged: BlobId[] = [];
-  const firstShard = after === undefined ? 0 : shards.indexOf(after.slice(0, 2));
-  for (const shard of shards.slice(Math.max(0, firstShard))) {
+  const first = after?.slice(0, 2) ?? '';
+  for (const shard of shards.filter((each) => each >= first)) {
     const ids = await idsIn(directory, shard, after);
     for (let at = 0; at < ids.length; at += readsAtOnce) {
       const room = limit - blobs.length - damaged.length;

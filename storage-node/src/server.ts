@@ -113,7 +113,6 @@ class NodeRoutes {
     if (!Number.isInteger(limit) || limit < 1) {
       throw new StoreError('invalid-request', `A page has 1 to ${pageMax} blobs.`);
     }
-    if (after !== undefined) parseBlobId(after.slice(2));
     sendJson(response, 200, await this.#deps.store.inventory(after, Math.min(limit, pageMax)));
   }
 
