@@ -1,7 +1,9 @@
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import { errorBodyOf, httpStatusOf, StoreError, type StoreErrorKind } from './errors.ts';
 import { HttpBlobStore, type HttpBlobStoreOptions, type NodeOutcome } from './http-blob-store.ts';
@@ -77,10 +79,10 @@ function storeOf(
 
 const big = patternBytes(8 * 2 ** 20, 7);
 const describing = (blobId: BlobId) => ({ description: makeDescription({ blobId }) });
-const endlessStream = () =>
+const endlessStream = (pieceBytes = 65_536) =>
   new Readable({
     read() {
-      this.push(big.subarray(0, 65_536));
+      this.push(big.subarray(0, pieceBytes));
     },
   });
 const stuckStream = () => new Readable({ read: () => undefined });
@@ -134,18 +136,10 @@ describe('a node that refuses', () => {
   });
 
   it('is heard though it closes at once, while a long body is still being sent', async () => {
-    const node = await startNode();
+    const node = await rudeNode();
     const { store, seen } = storeOf(node);
-    node.intercept = (request, response) => {
-      response.shouldKeepAlive = false;
-      request.once('data', () => {
-        answerError(response, 'no-room');
-        response.once('finish', () => request.socket.destroy());
-      });
-      return true;
-    };
-    for (let round = 0; round < 20; round += 1) {
-      const body = endlessStream();
+    for (let round = 0; round < 30; round += 1) {
+      const body = endlessStream(1024);
       expect(await kindOf(putOf(store, body))).toBe('no-room');
       expect(body.destroyed).toBe(true);
     }
@@ -579,6 +573,32 @@ function answerError(response: ServerResponse, kind: StoreErrorKind): void {
 /** Answers instead of asking for the body. */
 function refuseBeforeBody(node: MemoryNode, kind: StoreErrorKind): void {
   node.onContinue = (_, response) => answerError(response, kind);
+}
+
+/**
+ * A node that answers in the middle of a body and closes with the rest unread. In a thread of its own: in ours, it could never close
+ * while we write.
+ */
+async function rudeNode() {
+  const answer = JSON.stringify(errorBodyOf(new StoreError('no-room', 'The disk is full.')));
+  const thread = new Worker(
+    `const { createServer } = require('node:http');
+     const { parentPort, workerData } = require('node:worker_threads');
+     const server = createServer((request, response) => {
+       let pieces = 0;
+       request.on('error', () => {}).on('data', () => {
+         pieces += 1;
+         if (pieces !== 5) return;
+         response.once('finish', () => request.socket.destroy());
+         response.writeHead(507, { 'content-length': workerData.length }).end(workerData);
+       });
+     });
+     server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+    { eval: true, workerData: answer },
+  );
+  cleanups.push(() => thread.terminate());
+  const [port] = (await once(thread, 'message')) as [number];
+  return { nodeId: newNodeId(), url: `http://127.0.0.1:${port}` };
 }
 
 async function rawServer(onConnection: (socket: Socket) => void) {
