@@ -15,7 +15,7 @@ export interface Heartbeat {
   /** Where the master and other nodes reach it; empty: `http://<address of this connection>:<port>`. */
   readonly url: string;
   readonly port: number;
-  /** For redirects of clients; absent when none is published. */
+  /** For redirects of clients; absent when none is published, `self` when it is the same as the other one. */
   readonly publicUrl?: string;
   readonly zone?: string;
   readonly version: string;

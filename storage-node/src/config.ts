@@ -43,7 +43,8 @@ export function readConfig(
     name: read.optional('DFS_NODE_NAME', 'INSTANCE_NAME'),
     masterUrl: read.url('DFS_MASTER_URL') ?? 'http://127.0.0.1:7041',
     nodeUrl: read.url('DFS_NODE_URL'),
-    publicUrl: read.url('DFS_NODE_PUBLIC_URL'),
+    publicUrl:
+      read.optional('DFS_NODE_PUBLIC_URL') === 'self' ? 'self' : read.url('DFS_NODE_PUBLIC_URL'),
     zone: read.optional('DFS_ZONE'),
     host: read.optional('DFS_HOST') ?? (clusterKey === undefined ? '127.0.0.1' : undefined),
     port: read.integer('DFS_PORT', 7050, { min: 0, max: 65_535 }),

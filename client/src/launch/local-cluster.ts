@@ -23,6 +23,7 @@ const stopPatienceMs = 15_000;
 /** A program that lived at least this long is started again at once; before, after a growing pause. */
 const steadyAfterMs = 10_000;
 const restartPauseMaxMs = 10_000;
+const explainEveryMs = 3_000;
 
 /** Settings of one program that must not leak from the launcher's environment into all of them. */
 const ownSettings = [
@@ -131,6 +132,7 @@ export class LocalCluster {
     const ports = await Promise.all(
       numbers.map((number) => (port === 0 ? 0 : portOrAny(firstNodePort + number - 1))),
     );
+    const stopTelling = this.#tellWhyNotReady();
     const started = await Promise.allSettled([
       this.#launch('replicator', 'replicator', { DFS_MASTER_URL: masterUrl }).then((member) => {
         this.#replicator = member;
@@ -147,9 +149,23 @@ export class LocalCluster {
         this.#nodes.push(node);
       }),
     ]);
+    stopTelling();
     this.#nodes.sort((a, b) => a.label.localeCompare(b.label, 'en', { numeric: true }));
     const failed = started.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
+  }
+
+  /** A start that takes long is explained by the master's own words, each once. */
+  #tellWhyNotReady(): () => void {
+    const told = new Set<string>();
+    const timer = setInterval(async () => {
+      const reasons = await reasonsOf(`${this.#master?.info.url}/readyz`);
+      for (const reason of reasons.filter((text) => !told.has(text))) {
+        told.add(reason);
+        this.#options.say(`Not ready yet: ${reason}`);
+      }
+    }, explainEveryMs);
+    return () => clearInterval(timer);
   }
 
   async #launch(
@@ -257,5 +273,15 @@ export class LocalCluster {
   /** The cluster key, for the client's configuration file. */
   async readKey(): Promise<string> {
     return (await readFile(this.keyFile, 'utf8')).trim();
+  }
+}
+
+/** What a master that is not ready says of it; nothing when it does not answer. */
+async function reasonsOf(url: string): Promise<readonly string[]> {
+  try {
+    const { reasons } = (await (await fetch(url)).json()) as { reasons?: readonly string[] };
+    return reasons ?? [];
+  } catch {
+    return [];
   }
 }

@@ -211,7 +211,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       id: heartbeat.nodeId,
       name: heartbeat.name,
       url,
-      ...(heartbeat.publicUrl === undefined ? {} : { publicUrl: heartbeat.publicUrl }),
+      ...publicUrlOf(heartbeat, url),
       ...(heartbeat.zone === undefined ? {} : { zone: heartbeat.zone }),
       state: known?.state === 'draining' ? 'draining' : 'up',
       dataDir: heartbeat.dataDir,
@@ -312,6 +312,9 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     };
   }
 }
+
+const publicUrlOf = ({ publicUrl }: Heartbeat, url: string) =>
+  publicUrl === undefined ? {} : { publicUrl: publicUrl === 'self' ? url : publicUrl };
 
 /** An address as it stands in a URL: IPv4 without its IPv6 mapping, IPv6 in brackets. */
 function hostOf(remoteAddress: string): string {
