@@ -64,7 +64,8 @@ export class StoreApi {
       url: path,
       data: bytes,
       responseType: 'text',
-      headers: { 'Content-Type': 'application/octet-stream', ...headers },
+      // Without a type the store guesses one from the name; axios would claim a form.
+      headers: { 'Content-Type': false, ...headers },
     });
     if (response.status >= 300) throw errorOfResponse(response, response.data);
     return JSON.parse(response.data) as T;

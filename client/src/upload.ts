@@ -58,7 +58,6 @@ function openRequest(api: StoreApi, { path, sizeBytes, headers }: StreamedPut): 
     headers: {
       ...authorisation(api.key),
       'User-Agent': 'dfs',
-      'Content-Type': 'application/octet-stream',
       'Transfer-Encoding': 'chunked',
       Trailer: 'X-DFS-MD5',
       Expect: '100-continue',
