@@ -1,0 +1,22 @@
+import { describe } from 'vitest';
+import { describeBinding } from './bind-suite.ts';
+import { describeCollection } from './collection-suite.ts';
+import { describeCopies } from './copies-suite.ts';
+import { describeInventories } from './inventory-suite.ts';
+import { describeKeeping } from './keeping-suite.ts';
+import type { OpenMetadata } from './metadata-harness.ts';
+import { describeRaces } from './race-suite.ts';
+import { describeTree } from './tree-suite.ts';
+
+/** Proves that a repository keeps the promises of `MetadataRepository`. `open` gives one on a new database. */
+export function describeMetadataRepository(name: string, open: OpenMetadata): void {
+  describe(name, () => {
+    describe('the tree', () => describeTree(open));
+    describe('binding', () => describeBinding(open));
+    describe('races', () => describeRaces(open));
+    describe('copies', () => describeCopies(open));
+    describe('inventories', () => describeInventories(open));
+    describe('collection', () => describeCollection(open));
+    describe('keeping', () => describeKeeping(open));
+  });
+}
