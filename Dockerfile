@@ -27,6 +27,7 @@ RUN npm prune --omit=dev --no-audit --no-fund \
   && rm -rf */src */tsconfig.json tsconfig.base.json package-lock.json shared/dist/testing node_modules/sqlite3/deps \
   && find . -name '.tsbuildinfo' -delete \
   && find node_modules/sqlite3/build -type f ! -path '*/Release/node_sqlite3.node' -delete \
+  && find node_modules -maxdepth 1 -type d -empty -delete \
   && node -e "require('sqlite3')"
 
 FROM node:24-bookworm-slim
