@@ -121,7 +121,7 @@ function readLimit(text: string | null, fallback: number): number {
   if (text === null) return fallback;
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= limitMax) return limit;
-  throw new StoreError('invalid-request', 'limit is no number of entries.', {
+  throw new StoreError('invalid-request', 'The limit is no number of entries.', {
     hint: `Give a number from 1 to ${limitMax}.`,
   });
 }

@@ -20,6 +20,7 @@ export function recordExchange(
   response.once('close', () => {
     const method = request.method ?? '';
     const status = response.headersSent ? response.statusCode : clientGoneStatus;
+    const code = exchange.errorCode ?? (response.writableFinished ? undefined : 'cancelled');
     const before = bytesBefore.get(socket);
     const receivedBytes = socket.bytesRead - (before?.received ?? 0);
     const sentBytes = socket.bytesWritten - (before?.sent ?? 0);
@@ -34,7 +35,7 @@ export function recordExchange(
       in: receivedBytes,
       out: sentBytes,
       ...(exchange.nodeId === undefined ? {} : { node: exchange.nodeId }),
-      ...(exchange.errorCode === undefined ? {} : { code: exchange.errorCode }),
+      ...(code === undefined ? {} : { code }),
       ...(response.writableFinished ? {} : { cut: true }),
     });
   });

@@ -47,7 +47,7 @@ function refusalOf(error: NodeJS.ErrnoException): { status: number; refusal: Sto
       return {
         status: 400,
         refusal: new StoreError('invalid-request', 'What was sent is no HTTP request.', {
-          hint: 'Send HTTP/1.1 as RFC 9112 defines it, with spaces and control characters percent-encoded.',
+          hint: 'Send HTTP/1.1 as RFC 9112 defines it; percent-encode in paths what is not ASCII, and spaces.',
         }),
       };
   }

@@ -23,7 +23,7 @@ export function parseEntityTags(
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
   const tags: EntityTag[] = [];
-  const tag = /\s*(W\/)?(?:"([\x21\x23-\x7e\x80-\xff]*)"|([\w.+/=-]+))\s*(,|$)/gy;
+  const tag = /\s*(W\/)?(?:"([\x21\x23-\x7e\x80-\xff]*)"|([\w.+=-]+))\s*(,|$)/gy;
   let isMore = true;
   while (isMore) {
     const match = tags.length < tagsMax ? tag.exec(header) : null;

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { addAbortSignal } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import {
   type ByteRange,
@@ -148,9 +150,17 @@ class FileSender {
     for (const [index, range] of ranges.entries()) {
       if (index > 0) opened = await this.#open(range);
       response.write(frame.heads[index]);
-      await pipeline(opened.bytes, response, { end: false });
+      await this.#sendPart(opened);
     }
     response.end(frame.tail);
+  }
+
+  /** Not by `pipeline`: one that does not end the response leaves its listeners on it, for each part anew. */
+  async #sendPart({ bytes }: OpenedFile): Promise<void> {
+    const { response, signal } = this.#exchange;
+    for await (const chunk of addAbortSignal(signal, bytes)) {
+      if (!response.write(chunk)) await once(response, 'drain', { signal });
+    }
   }
 
   /** For HEAD no more than a byte is fetched: enough to know that there is a copy to be had. */

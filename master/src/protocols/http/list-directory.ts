@@ -34,15 +34,14 @@ export async function listDirectory(
 function formatOf(wanted: string | null, accepted: ListingFormat): ListingFormat {
   if (wanted === null) return accepted;
   if (wanted === 'json' || wanted === 'html') return wanted;
-  throw new StoreError('invalid-request', 'format is neither json nor html.', {
+  throw new StoreError('invalid-request', 'The format is neither json nor html.', {
     hint: 'Write format=json or format=html.',
   });
 }
 
 /** A directory's canonical address ends in a slash. Not kept by browsers: a file may take the name one day. */
 function redirectToSlash({ response, target, id }: Exchange, path: FilePath): void {
-  // Headers carry bytes, a character each.
-  const query = target.query === '' ? '' : `?${Buffer.from(target.query).toString('latin1')}`;
+  const query = target.query === '' ? '' : `?${target.query}`;
   response
     .writeHead(301, {
       Location: `${fsUrlOf(path).replace(/\/$/, '')}/${query}`,
@@ -97,7 +96,7 @@ function readLimit({ query }: Exchange, fallback: number): number {
   if (text === null) return fallback;
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= limitMax) return limit;
-  throw new StoreError('invalid-request', 'limit is no number of entries.', {
+  throw new StoreError('invalid-request', 'The limit is no number of entries.', {
     hint: `Give a number from 1 to ${limitMax}.`,
   });
 }

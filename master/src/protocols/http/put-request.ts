@@ -90,7 +90,10 @@ function readMinCopies(text: string | null): number | undefined {
   if (text === null) return undefined;
   const copies = /^\d{1,3}$/.test(text) ? Number(text) : 0;
   if (copies >= 1 && copies <= minCopiesMax) return copies;
-  throw refuse('minCopies is no number of copies.', `Give a number from 1 to ${minCopiesMax}.`);
+  throw refuse(
+    'The parameter minCopies is no number of copies.',
+    `Give a number from 1 to ${minCopiesMax}.`,
+  );
 }
 
 function readIdempotencyKey(header: string | string[] | undefined): string | undefined {
@@ -108,12 +111,15 @@ function readIdempotencyKey(header: string | string[] | undefined): string | und
 export function parseMode(mode: string | undefined): boolean | undefined {
   if (mode === undefined) return undefined;
   if (mode === 'public' || mode === 'private') return mode === 'public';
-  throw refuse('mode is neither public nor private.', 'Write mode=public or mode=private.');
+  throw refuse('The mode is neither public nor private.', 'Write mode=public or mode=private.');
 }
 
 /** `onConflict`, of a query or a form. Rejects with `invalid-request`. */
 export function parseOnConflict(text: string | undefined): OnConflict | undefined {
   if (text === undefined) return undefined;
   if (text === 'replace' || text === 'rename' || text === 'fail') return text;
-  throw refuse('onConflict is none of replace, rename and fail.', 'Write one of the three.');
+  throw refuse(
+    'The rule onConflict is none of replace, rename and fail.',
+    'Write one of the three.',
+  );
 }

@@ -100,11 +100,9 @@ export class TestPublicServer {
     return sendRaw(this.port, text, { isHead: requestLine.startsWith('HEAD') });
   }
 
-  /** Connections that are open. */
-  connections(): Promise<number> {
-    return new Promise((resolve, reject) =>
-      this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
-    );
+  get limits() {
+    const { requestTimeout, headersTimeout } = this.#server;
+    return { requestTimeout, headersTimeout };
   }
 
   #metadata(): FrontMetadata {
