@@ -81,6 +81,8 @@ export async function copyBlob(
     const isTargetSilent = isNetworkErrorCode(code);
     const mustWait = !isSourceOut && (others.length === 0 || isTargetSilent);
     if (mustWait && decision.delayMs > waitMaxMs) throw error;
+    // The map may be old: a node may have another address by now.
+    if (!isSourceOut) await dependencies.nodes.refresh();
     if (mustWait) await waitFor(decision.delayMs, signal);
   }
 }

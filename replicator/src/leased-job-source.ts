@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   backoffMs,
@@ -48,6 +49,8 @@ export class LeasedJobSource implements JobSource {
   constructor(options: LeasedJobSourceOptions) {
     this.#options = options;
     this.#jobsMax = options.jobsMax ?? 256;
+    // Every running job listens.
+    setMaxListeners(0, this.#aborting.signal);
   }
 
   run(handler: JobHandler): Promise<void> {

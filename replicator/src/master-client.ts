@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   errorOfAnswer,
   type LeaseAnswer,
@@ -25,8 +26,7 @@ const answerMs = 30_000;
 /** Beyond the time that a lease is held by the master. */
 const leaseMarginMs = 10_000;
 const refreshEveryMs = 30_000;
-/** Many failures at once ask for one refresh. */
-const refreshAtMostEveryMs = 250;
+const refreshAtMostEveryMs = 200;
 
 /** The master's management port as the replicator needs it: the map of nodes, leases, reports. */
 export class MasterClient implements KnownNodes {
@@ -37,7 +37,7 @@ export class MasterClient implements KnownNodes {
   #nodes = new Map<NodeId, NodeMapEntry>();
   #epoch = 0;
   #refreshing: Promise<void> | undefined;
-  #refreshedAt = Number.NEGATIVE_INFINITY;
+  #loadedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: MasterClientOptions) {
@@ -69,15 +69,11 @@ export class MasterClient implements KnownNodes {
     this.#timer.unref();
   }
 
+  /** What asks while the last answer is very new waits a little, and shares one request with others. */
   refresh(): Promise<void> {
-    if (performance.now() - this.#refreshedAt < refreshAtMostEveryMs) return Promise.resolve();
-    this.#refreshing ??= this.#loadNodes()
-      .catch((error) => {
-        this.#options.logger.debug('the map of nodes could not be refreshed', { error });
-      })
-      .finally(() => {
-        this.#refreshing = undefined;
-      });
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
     return this.#refreshing;
   }
 
@@ -96,11 +92,20 @@ export class MasterClient implements KnownNodes {
     await this.#pool.destroy();
   }
 
+  async #refresh(): Promise<void> {
+    await sleep(this.#loadedAt + refreshAtMostEveryMs - performance.now());
+    try {
+      await this.#loadNodes();
+    } catch (error) {
+      this.#options.logger.debug('the map of nodes could not be refreshed', { error });
+    }
+  }
+
   async #loadNodes(): Promise<void> {
     const map = await this.#ask<NodeMap>('GET', '/cluster/nodes', {});
     this.#nodes = new Map(map.nodes.map((node) => [node.id, node]));
     this.#epoch = map.epoch;
-    this.#refreshedAt = performance.now();
+    this.#loadedAt = performance.now();
   }
 
   async #ask<Answer>(
