@@ -57,7 +57,10 @@ export function resolveRanges(specs: readonly RangeSpec[], sizeBytes: number): B
     'range-not-satisfiable',
     `The range lies outside the content of ${sizeBytes} bytes.`,
     {
-      hint: `Ask for bytes 0 to ${Math.max(0, sizeBytes - 1)}.`,
+      hint:
+        sizeBytes === 0
+          ? 'It is empty: ask without a range.'
+          : `Ask for bytes 0 to ${sizeBytes - 1}.`,
     },
   );
 }

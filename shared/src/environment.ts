@@ -28,8 +28,10 @@ const durationUnits: Readonly<Record<string, number>> = {
 
 function withUnit(text: string, units: Readonly<Record<string, number>>): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
-  const factor = match?.[2] === undefined ? undefined : units[match[2].toLowerCase()];
-  return match && factor !== undefined ? Math.round(Number(match[1]) * factor) : undefined;
+  const unit = match?.[2]?.toLowerCase();
+  if (!match || unit === undefined || !Object.hasOwn(units, unit)) return undefined;
+  const value = Math.round(Number(match[1]) * (units[unit] ?? 0));
+  return Number.isSafeInteger(value) ? value : undefined;
 }
 
 /** `64MiB`, `1GB`, `512` → bytes; undefined for anything else. */
@@ -106,11 +108,12 @@ export class EnvironmentReader {
     );
   }
 
-  choice<T extends string>(name: string, fallback: T, values: readonly T[]): T {
+  /** One of `values`, in any letter case. */
+  choice<Value extends string>(name: string, fallback: Value, values: readonly Value[]): Value {
     const text = this.optional(name);
     if (text === undefined) return fallback;
-    const value = values.find((candidate) => candidate === text.toLowerCase());
-    return value ?? this.#fault(name, text, `one of ${values.join(', ')}`, fallback);
+    const found = values.find((value) => value.toLowerCase() === text.toLowerCase());
+    return found ?? this.#fault(name, text, `one of ${values.join(', ')}`, fallback);
   }
 
   flag(name: string, fallback: boolean): boolean {

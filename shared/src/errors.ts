@@ -59,7 +59,7 @@ export class StoreError extends Error {
   }
 }
 
-/** The status by which HTTP fronts, ours between programs included, answer each kind (RFC 9110, 4918, 7725). */
+/** The status by which HTTP fronts, ours between programs included, answer each kind (RFC 9110, 4918 and 6585; 499 as nginx has it). */
 export const httpStatusOf: Readonly<Record<StoreErrorKind, number>> = {
   'invalid-request': 400,
   'invalid-path': 400,
@@ -131,6 +131,7 @@ const kindOfStatus: Readonly<Record<number, StoreErrorKind>> = {
   416: 'range-not-satisfiable',
   421: 'wrong-node',
   429: 'too-many-requests',
+  499: 'cancelled',
   500: 'internal',
   502: 'unavailable',
   503: 'unavailable',

@@ -42,26 +42,25 @@ export function filePathOf(names: readonly string[]): FilePath {
 
 /** Judges a path that a person or a program wrote, not percent-encoded. A leading slash may be absent, one trailing slash is dropped. */
 export function parseFilePath(text: string): FilePath {
-  const inner = text.replace(/^\//, '').replace(/\/$/, '');
-  return inner === '' ? rootPath : filePathOf(inner.split('/'));
+  if (text === '' || text === '/') return rootPath;
+  return filePathOf(text.replace(/^\//, '').replace(/\/$/, '').split('/'));
 }
 
 /**
  * Judges the raw, percent-encoded path of a URL (after the mount point). Each segment is decoded once and on its own, so that an encoded slash
- * is a slash inside a name, which is refused. `isDirectory` tells whether it ended in a slash.
+ * is a slash inside a name, which is refused. `isDirectory` tells whether it ended in a slash. Bytes that a client did not encode, and
+ * which Node hands over as Latin-1, are taken as the UTF-8 that they are.
  */
 export function parseUrlPath(encoded: string): { path: FilePath; isDirectory: boolean } {
-  const inner = encoded.replace(/^\//, '');
-  const isDirectory = inner === '' || inner.endsWith('/');
-  const trimmed = inner.replace(/\/$/, '');
-  if (trimmed === '') return { path: rootPath, isDirectory: true };
-  return { path: filePathOf(trimmed.split('/').map(decodeSegment)), isDirectory };
+  if (encoded === '' || encoded === '/') return { path: rootPath, isDirectory: true };
+  const segments = encoded.replace(/^\//, '').replace(/\/$/, '').split('/');
+  return { path: filePathOf(segments.map(decodeSegment)), isDirectory: encoded.endsWith('/') };
 }
 
 function decodeSegment(segment: string): string {
-  if (!segment.includes('%')) return segment;
+  if (!/[%\x80-\xff]/.test(segment)) return segment;
   try {
-    return decodeURIComponent(segment);
+    return decodeURIComponent(segment.replace(/[\x80-\xff]/g, encodeURIComponentOfByte));
   } catch (cause) {
     throw new StoreError('invalid-path', `${shown(segment)} is not percent-encoded UTF-8.`, {
       hint: 'Encode each name with percent-encoding of its UTF-8 bytes.',
@@ -69,6 +68,8 @@ function decodeSegment(segment: string): string {
     });
   }
 }
+
+const encodeURIComponentOfByte = (byte: string) => `%${byte.charCodeAt(0).toString(16)}`;
 
 /** The path as it stands in a URL, each name encoded. */
 export const urlPathOf = (path: FilePath) => path.split('/').map(encodeURIComponent).join('/');

@@ -344,7 +344,7 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
       { cause },
     );
     if (!this.#isClosed)
-      this.#options.onOutcome?.({ ok: false, code: networkCodeOf(cause), error });
+      this.#options.onOutcome?.({ ok: false, code: networkCodeOf(error), error });
     return error;
   }
 }

@@ -69,15 +69,16 @@ export interface BlobUrlClaims {
   readonly fileName?: string;
 }
 
+/** JSON keeps the fields apart whatever characters a name or a type holds. */
 const textOf = (claims: BlobUrlClaims) =>
-  [
+  JSON.stringify([
     'v1',
     claims.blobId,
     claims.nodeId,
     claims.expiresAtSeconds,
-    claims.contentType ?? '',
-    claims.fileName ?? '',
-  ].join('\n');
+    claims.contentType ?? null,
+    claims.fileName ?? null,
+  ]);
 
 /** Path and query that open one blob of one node for GET and HEAD until it expires. `urlKey` from `deriveBlobUrlKey`. */
 export function signBlobPath(urlKey: Buffer, claims: BlobUrlClaims): string {

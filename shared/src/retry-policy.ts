@@ -14,6 +14,8 @@ export interface RetryDecision {
 
 const baseDelayMs = 250;
 const maxDelayMs = 5 * 60_000;
+/** Nobody is made to wait longer, whatever a `Retry-After` says. */
+const askedDelayMaxMs = 60 * 60_000;
 
 /** Exponential with full use of `random` in its upper half, so that many failures do not come back together. */
 export function backoffMs(attempt: number, random: number): number {
@@ -36,7 +38,6 @@ const networkCodes: ReadonlySet<string> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_HEADERS_TIMEOUT',
   'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_RESPONSE_STATUS_CODE',
 ]);
 
 /** True for codes that mean "no answer, or a broken one": the outcome at the other side is unknown. */
@@ -53,8 +54,9 @@ export interface Failure {
 /** What to do after a failure. `random` is in [0, 1). */
 export function decideRetry(failure: Failure, random: number): RetryDecision {
   const backoff = backoffMs(failure.attempt, random);
-  const waited =
-    failure.retryAfterSeconds === undefined ? backoff : failure.retryAfterSeconds * 1000;
+  // At least as long as was asked for; a zero that is repeated must not become a storm.
+  const askedMs = Math.min((failure.retryAfterSeconds ?? 0) * 1000, askedDelayMaxMs);
+  const waited = Math.max(backoff, askedMs);
   switch (failure.code) {
     case 'wrong-node':
     case '421':
@@ -65,6 +67,7 @@ export function decideRetry(failure: Failure, random: number): RetryDecision {
     case '429':
       return { action: 'same', delayMs: waited };
     case 'unavailable':
+    case 'in-recovery':
     case '502':
     case '503':
     case '504':

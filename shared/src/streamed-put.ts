@@ -55,6 +55,9 @@ export async function putStream(put: StreamedPut): Promise<NodeAnswer> {
   }
 }
 
+/** So much may wait to be sent while the source is read on. */
+const sendAheadMaxBytes = 256 * 1024;
+
 /** One request with its body and its answer. */
 class Conversation {
   readonly #put: StreamedPut;
@@ -140,7 +143,9 @@ class Conversation {
           throw wrongLength(wantedBytes, 'more');
         hash?.update(chunk);
         if (sizeBytes === wantedBytes && last === undefined) last = chunk;
-        else if (!request.write(chunk)) await this.#drained();
+        else if (!request.write(chunk) && request.writableLength > sendAheadMaxBytes) {
+          await this.#drained();
+        }
       }
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
