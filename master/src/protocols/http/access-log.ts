@@ -20,13 +20,17 @@ export function recordExchange(
   response.once('close', () => {
     const method = request.method ?? '';
     const status = response.headersSent ? response.statusCode : clientGoneStatus;
-    const code = exchange.errorCode ?? (response.writableFinished ? undefined : 'cancelled');
+    const { failure } = exchange;
+    const isCut = !response.writableFinished;
+    const code = failure?.kind ?? (isCut ? 'cancelled' : undefined);
+    const isOurFault =
+      failure !== undefined && failure.kind !== 'cancelled' && (status >= 500 || isCut);
     const before = bytesBefore.get(socket);
     const receivedBytes = socket.bytesRead - (before?.received ?? 0);
     const sentBytes = socket.bytesWritten - (before?.sent ?? 0);
     bytesBefore.set(socket, { received: socket.bytesRead, sent: socket.bytesWritten });
     metrics.requestEnded({ method, status, receivedBytes, sentBytes });
-    logger[status >= 500 ? 'warn' : 'info']('request', {
+    logger[isOurFault ? 'warn' : 'info']('request', {
       requestId: exchange.id,
       method,
       path: exchange.target.path.slice(0, pathMaxLength),
@@ -36,7 +40,10 @@ export function recordExchange(
       out: sentBytes,
       ...(exchange.nodeId === undefined ? {} : { node: exchange.nodeId }),
       ...(code === undefined ? {} : { code }),
-      ...(response.writableFinished ? {} : { cut: true }),
+      ...(isCut ? { cut: true } : {}),
+      ...(isOurFault ? { reason: failure.message, cause: causeOf(failure) } : {}),
     });
   });
 }
+
+const causeOf = ({ cause }: Error) => (cause instanceof Error ? cause.message : undefined);

@@ -49,7 +49,7 @@ export async function answerError(
 ): Promise<void> {
   const { request, response } = exchange;
   const error = isDisconnect(failure, exchange) ? clientGone(failure) : storeErrorOf(failure);
-  exchange.errorCode = error.kind;
+  exchange.failure = error;
   if (error.kind === 'internal') {
     logger.error('request failed', { requestId: exchange.id, error: failure });
   }

@@ -13,12 +13,11 @@ describe('a list of entity tags', () => {
     ['"a", "b" ,W/"c"', [strong('a'), strong('b'), weak('c')]],
     ['""', [strong('')]],
     ['"a,b"', [strong('a,b')]],
-    ['abc123', [strong('abc123')]],
   ])('%j is read', (header, tags) => {
     expect(parseEntityTags('If-Match', header)).toEqual(tags);
   });
 
-  it.each(['', '"a', 'a"', '"a" "b"', '"a",', 'W/', ',', '*, "a"', '"a";q=1'])(
+  it.each(['', 'abc123', '"a', 'a"', '"a" "b"', '"a",', 'W/', ',', '*, "a"', '"a";q=1'])(
     '%j is refused',
     (header) => {
       expect(() => parseEntityTags('If-Match', header)).toThrow(/If-Match/);

@@ -13,8 +13,7 @@ export interface EntityTag {
 const tagsMax = 100;
 
 /**
- * Parses `If-Match` or `If-None-Match` (RFC 9110 section 13.1.1). Undefined when the header is absent. Tags without quotes are taken too: people
- * type them. Rejects with `invalid-request` for anything else.
+ * Parses `If-Match` or `If-None-Match` (RFC 9110 section 13.1.1). Undefined when the header is absent. Rejects with `invalid-request` for anything else.
  */
 export function parseEntityTags(
   name: string,
@@ -23,7 +22,7 @@ export function parseEntityTags(
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
   const tags: EntityTag[] = [];
-  const tag = /\s*(W\/)?(?:"([\x21\x23-\x7e\x80-\xff]*)"|([\w.+=-]+))\s*(,|$)/gy;
+  const tag = /\s*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(,|$)/gy;
   let isMore = true;
   while (isMore) {
     const match = tags.length < tagsMax ? tag.exec(header) : null;
@@ -32,8 +31,8 @@ export function parseEntityTags(
         hint: 'Write "*" or tags in quotes with commas between them, as the header ETag gave them.',
       });
     }
-    tags.push({ isWeak: match[1] !== undefined, text: match[2] ?? match[3] ?? '' });
-    isMore = match[4] === ',';
+    tags.push({ isWeak: match[1] !== undefined, text: match[2] ?? '' });
+    isMore = match[3] === ',';
   }
   return tags;
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { NodeId } from '@dfs/shared';
+import type { NodeId, StoreError } from '@dfs/shared';
 import type { Principal } from '../../access/access-control.ts';
 import type { RequestTarget } from './request-target.ts';
 
@@ -16,8 +16,8 @@ export class Exchange {
   target: RequestTarget = { path: '/', query: '' };
   /** The node that served or took the bytes, for the log. */
   nodeId: NodeId | undefined;
-  /** Why it was refused, for the log. */
-  errorCode: string | undefined;
+  /** Why it was refused or cut, for the log. */
+  failure: StoreError | undefined;
   #query: URLSearchParams | undefined;
   #gone: AbortController | undefined;
   #awaitsContinue: boolean;

@@ -156,9 +156,10 @@ class FileSender {
   }
 
   /** Not by `pipeline`: one that does not end the response leaves its listeners on it, for each part anew. */
-  async #sendPart({ bytes }: OpenedFile): Promise<void> {
+  async #sendPart(opened: OpenedFile): Promise<void> {
     const { response, signal } = this.#exchange;
-    for await (const chunk of addAbortSignal(signal, bytes)) {
+    const chunks = opened.content ? [opened.content] : addAbortSignal(signal, opened.bytes);
+    for await (const chunk of chunks) {
       if (!response.write(chunk)) await once(response, 'drain', { signal });
     }
   }
@@ -192,13 +193,14 @@ class FileSender {
   /** When the bytes fail the connection is cut, so that nobody takes what came for the whole. */
   async #sendLast(opened: OpenedFile): Promise<void> {
     const { response, isHead } = this.#exchange;
-    if (isHead) {
-      opened.bytes.resume();
+    if (opened.content) {
+      response.end(isHead ? undefined : opened.content);
+    } else if (isHead) {
       response.end();
       // The answer is out: whether that byte comes is of no interest any more.
-      await finished(opened.bytes).catch(() => undefined);
-      return;
+      await finished(opened.bytes.resume()).catch(() => undefined);
+    } else {
+      await pipeline(opened.bytes, response);
     }
-    await pipeline(opened.bytes, response);
   }
 }

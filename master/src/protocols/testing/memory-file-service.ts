@@ -51,6 +51,9 @@ export interface Faults {
   holdPut: Promise<void> | undefined;
 }
 
+/** Up to this a content is given whole as well, as the interface allows. */
+const shortBytes = 1_000;
+
 /**
  * A file service for the tests of fronts: a tree in memory that keeps the promises of `FileService` as far as a front can see them. One node.
  */
@@ -172,11 +175,13 @@ export class MemoryFileService implements FileService {
     const kept = this.#files.get(file.id);
     if (!kept) throw new StoreError('unavailable', 'No copy can be reached.');
     const { start, end } = request.range ?? { start: 0, end: file.sizeBytes };
-    const bytes = Readable.from(this.#chunksOf(kept.bytes.subarray(start, end)), {
+    const content = kept.bytes.subarray(start, end);
+    const bytes = Readable.from(this.#chunksOf(content), {
       objectMode: false,
     });
     this.opened.push({ request, bytes });
-    return { nodeId: this.node.id, bytes };
+    const isShort = content.byteLength <= shortBytes;
+    return { nodeId: this.node.id, bytes, ...(isShort ? { content } : {}) };
   }
 
   async *#chunksOf(bytes: Buffer): AsyncGenerator<Buffer> {
