@@ -6,7 +6,7 @@ import { FaultyNodeProxy } from './faulty-node-proxy.ts';
 import { temporaryDirectory } from './guard.ts';
 import { sendHttp } from './http.ts';
 import { shortTimes } from './local-cluster.ts';
-import { type Program, startDfs, userEnvironment } from './program.ts';
+import { childrenOf, type Program, startDfs, userEnvironment } from './program.ts';
 import { Store } from './store.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -147,6 +147,13 @@ export class SeparatePrograms extends Store {
     const found = this.nodeList.find((node) => node.name === name);
     if (found) return found;
     throw new Error(`No node ${name} was started.`);
+  }
+
+  /** The program itself, which its `dfs node` command started. */
+  pidOfNode(name: string): number {
+    const [pid] = childrenOf(this.node(name).program.pid);
+    if (pid === undefined) throw new Error(`The command of ${name} runs no program.`);
+    return pid;
   }
 
   /** Runs `dfs node` and resolves when the master takes it for up. One of the same name takes the place of an earlier one. */
