@@ -12,15 +12,18 @@ export interface Copy {
 }
 
 interface Trial {
-  failures: number;
-  /** Nothing more is expected of this copy. */
-  isGivenUp: boolean;
-  error: StoreError;
-  delayMs: number;
+  readonly failures: number;
+  /** The node may answer better later. */
+  readonly mayRecover: boolean;
+  /** Nothing more is expected of this copy for now. */
+  readonly isGivenUp: boolean;
+  readonly error: StoreError;
+  readonly delayMs: number;
 }
 
-/** How often a copy may fail in one read. */
+/** How often a copy may fail before the read got on by `progressBytes`. */
 const failuresMax = 2;
+const progressBytes = 2 ** 20;
 /** Longer than this a reader does not wait for a copy. */
 const delayMaxMs = 2_000;
 
@@ -32,6 +35,7 @@ export class BlobCopies {
   /** Asked last. */
   readonly #avoid: NodeId | undefined;
   readonly #trials = new Map<NodeId, Trial>();
+  #bytesSinceFailure = 0;
 
   constructor(
     dependencies: FileServiceDependencies,
@@ -64,6 +68,15 @@ export class BlobCopies {
     }
   }
 
+  /** Notes that bytes came in. After enough of them, nodes that failed may well be back: a long read outlives many of their failures. */
+  progressed(bytes: number): void {
+    this.#bytesSinceFailure += bytes;
+    if (this.#trials.size === 0 || this.#bytesSinceFailure < progressBytes) return;
+    for (const [nodeId, { mayRecover }] of this.#trials) {
+      if (mayRecover) this.#trials.delete(nodeId);
+    }
+  }
+
   /** Notes that a copy failed; a missing or bad one is reported, so that it is made anew. */
   failed(nodeId: NodeId, cause: unknown): void {
     const error = storeErrorOf(cause);
@@ -74,8 +87,10 @@ export class BlobCopies {
       this.#dependencies.random(),
     );
     const mayRecover = decision.action === 'same' || decision.action === 'refresh';
-    const isGivenUp = !mayRecover || failures >= failuresMax || decision.delayMs > delayMaxMs;
-    this.#trials.set(nodeId, { failures, isGivenUp, error, delayMs: decision.delayMs });
+    const { delayMs } = decision;
+    const isGivenUp = !mayRecover || failures >= failuresMax || delayMs > delayMaxMs;
+    this.#trials.set(nodeId, { failures, mayRecover, isGivenUp, error, delayMs });
+    this.#bytesSinceFailure = 0;
     if (error.kind === 'not-found' || error.kind === 'corrupt') {
       this.#reportDamage(nodeId, error).catch((failure: unknown) => {
         const fields = { blobId: this.#blob.blobId, node: this.#nameOf(nodeId), error: failure };
@@ -155,8 +170,9 @@ export class BlobCopies {
     const row = replicas.find((replica) => replica.nodeId === nodeId);
     if (row?.state !== 'wanted' && row?.state !== 'corrupt') return;
     const sources = replicas.filter(({ state }) => state === 'stored').map((each) => each.nodeId);
+    if (sources.length === 0) return;
     const path = (await metadata.findFileById(this.#fileId))?.path;
-    if (sources.length === 0 || path === undefined) return;
+    if (path === undefined) return;
     replication.hint([{ blobId, target: nodeId, sizeBytes, md5, path, sources }]);
   }
 

@@ -8,7 +8,7 @@ export interface BodyReaderOptions {
 }
 
 /**
- * Reads a body chunk by chunk, on request. Unlike an iterator of the stream it never destroys it: the front still has to answer on the same
+ * Reads a body chunk by chunk, on request. Whoever makes one listens to errors of the stream, since they may come before and after. Unlike an iterator of the stream it never destroys it: the front still has to answer on the same
  * connection. A failure here is the sender's, and `failure` tells it apart from those of nodes.
  */
 export class BodyReader {
@@ -78,8 +78,6 @@ export class BodyReader {
     source.off('end', this.#onEnd);
     source.off('error', this.#onError);
     source.off('close', this.#onClose);
-    // A body that breaks off now is nobody's business, and must not end the process.
-    source.on('error', ignore);
     this.#options.signal.removeEventListener('abort', this.#onAbort);
   }
 
@@ -138,5 +136,3 @@ function bufferOf(chunk: unknown): Buffer {
   if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
   return Buffer.from(String(chunk));
 }
-
-function ignore(): void {}

@@ -8,6 +8,8 @@ export interface BodySegmentOptions {
   readonly reader: BodyReader;
   /** Where the segment ends when the body does not end before. */
   readonly limitBytes: number;
+  /** Where known. */
+  readonly sizeBytes?: number | undefined;
   /** How much of it is kept so that it can be sent again. */
   readonly heldBytesMax: number;
   readonly held: HeldBytes;
@@ -37,6 +39,11 @@ export class BodySegment {
 
   constructor(options: BodySegmentOptions) {
     this.#options = options;
+    const { sizeBytes, held, heldBytesMax } = options;
+    if (sizeBytes === undefined || sizeBytes > heldBytesMax) return;
+    // Room for all of it or none: many at once would take it from each other piece by piece, and none would be held.
+    if (held.take(sizeBytes)) this.#heldBytes = sizeBytes;
+    else this.#isTooLong = true;
   }
 
   /** Bytes read so far; of the whole segment once it ended. */
@@ -150,8 +157,10 @@ export class BodySegment {
     this.#kept.push(chunk);
     if (!this.#isReplayable || this.#isTooLong) return;
     const { held, heldBytesMax } = this.#options;
-    const mayHold = this.#sizeBytes <= heldBytesMax && held.take(chunk.byteLength);
-    if (mayHold) this.#heldBytes += chunk.byteLength;
+    const moreBytes = this.#sizeBytes - this.#heldBytes;
+    if (moreBytes <= 0) return;
+    const mayHold = this.#sizeBytes <= heldBytesMax && held.take(moreBytes);
+    if (mayHold) this.#heldBytes += moreBytes;
     else this.#isTooLong = true;
   }
 

@@ -161,7 +161,7 @@ class FileReading extends Readable {
   readonly #gone = new AbortController();
   #begun: ((nodeId: NodeId) => void) | undefined;
   #wanted: (() => void) | undefined;
-  /** The reader let the last chunk lie so long that the node may have hung up for that. */
+  /** The reader once let the copy that is open wait so long that the node may have hung up for that. */
   #wasSlow = false;
 
   constructor(dependencies: FileServiceDependencies, read: LongRead) {
@@ -202,33 +202,35 @@ class FileReading extends Readable {
   async #readSpan(span: Span): Promise<void> {
     const { file, avoid } = this.#read;
     const copies = new BlobCopies(this.#dependencies, { blob: span.blob, fileId: file.id, avoid });
-    let start = span.start;
+    let { start } = span;
     const took = (bytes: number) => {
       start += bytes;
+      copies.progressed(bytes);
     };
     while (start < span.end) {
       this.#mustBeWanted();
       const copy = await copies.next(this.#gone.signal);
       try {
-        await this.#readCopy(copy, { ...span, start }, took);
+        await this.#passOn(copy, { ...span, start }, took);
       } catch (error) {
         this.#mustBeWanted();
-        if (this.#wasSlow) this.#wasSlow = false;
-        else copies.failed(copy.nodeId, error);
+        if (!this.#wasSlow) copies.failed(copy.nodeId, error);
       }
     }
   }
 
-  async #readCopy(copy: Copy, span: Span, took: (bytes: number) => void): Promise<void> {
+  /** Passes a span of a copy on; tells the length of each chunk that went. */
+  async #passOn(copy: Copy, span: Span, took: (bytes: number) => void): Promise<void> {
+    this.#wasSlow = false;
     const bytes = await openCopy(copy, span, this.#gone.signal);
     let rest = lengthOf(span);
     for await (const chunk of bytes as AsyncIterable<Buffer>) {
       rest -= chunk.byteLength;
       if (rest < 0) throw wrongLength(lengthOf(span) - rest, lengthOf(span));
       took(chunk.byteLength);
-      this.#wasSlow = false;
       const isFull = !this.push(chunk);
       this.#begun?.(copy.nodeId);
+      // Nothing may be awaited in between, or the call for more would be missed.
       if (isFull) await this.#untilWanted();
       this.#mustBeWanted();
     }
@@ -241,7 +243,7 @@ class FileReading extends Readable {
     await new Promise<void>((resolve) => {
       this.#wanted = resolve;
     });
-    this.#wasSlow = clock.monotonic() - sinceMs >= slowReaderMs;
+    if (clock.monotonic() - sinceMs >= slowReaderMs) this.#wasSlow = true;
   }
 
   #mustBeWanted(): void {

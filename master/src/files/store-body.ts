@@ -94,15 +94,16 @@ class BodyUpload {
   /** True when that was the last one. */
   async #storeNext(): Promise<boolean> {
     const { config, held } = this.#dependencies;
+    const sizeBytes = this.#sizeOfNext();
     const segment = new BodySegment({
       reader: this.#reader,
       limitBytes: config.segmentBytes,
+      sizeBytes,
       heldBytesMax: config.heldBodyBytes,
       readAheadBytes: config.readAheadBytes,
       held,
     });
     try {
-      const sizeBytes = this.#sizeOfNext();
       if (sizeBytes === undefined || sizeBytes <= config.heldBodyBytes) await segment.fill();
       const blob = await storeBlob(this.#dependencies, this.#uploadOf(segment, sizeBytes));
       this.#blobs.push(blob);

@@ -31,6 +31,8 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
     },
 
     async stage(request) {
+      // A body that breaks off before somebody reads it must not end the process; who reads it, sees that it did.
+      request.body.on('error', ignore);
       mustServe(dependencies);
       const repeated = await findRepeated(request);
       if (repeated) {
@@ -140,6 +142,8 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
     return { info, isNew: replaced === undefined, repeated: true };
   }
 }
+
+function ignore(): void {}
 
 /** Rejects with `in-recovery` while the master may not serve. */
 export function mustServe({ nodes }: Pick<FileServiceDependencies, 'nodes'>): void {

@@ -1,0 +1,103 @@
+import { type NodeId, type NodeState, newNodeId, StoreError } from '@dfs/shared';
+import type { FakeClock } from '@dfs/shared/testing';
+import type { NodeDirectory, NodeSnapshot } from '../cluster/node-directory.ts';
+import { TestStore } from './test-store.ts';
+
+type ChangeListener = Parameters<NodeDirectory['onChange']>[0];
+
+/** A storage node in a test: its state is what the master believes, its store what is there. */
+export class TestNode {
+  readonly id: NodeId = newNodeId();
+  readonly name: string;
+  readonly store: TestStore;
+  readonly capacityBytes: number;
+  state: NodeState = 'up';
+  publicUrl: string | undefined;
+  reservedBytes = 0;
+
+  constructor(name: string, store: TestStore, capacityBytes: number) {
+    this.name = name;
+    this.store = store;
+    this.capacityBytes = capacityBytes;
+  }
+
+  get snapshot(): NodeSnapshot {
+    const { usedBytes } = this.store;
+    return {
+      id: this.id,
+      name: this.name,
+      url: `http://${this.name}`,
+      ...(this.publicUrl === undefined ? {} : { publicUrl: this.publicUrl }),
+      state: this.state,
+      dataDir: `/data/${this.name}`,
+      capacityBytes: this.capacityBytes,
+      usedBytes,
+      freeBytes: Math.max(0, this.capacityBytes - usedBytes - this.reservedBytes),
+      inFlight: 0,
+      silentForMs: 0,
+    };
+  }
+}
+
+/** A node directory over memory blob stores. */
+export class TestNodes implements NodeDirectory {
+  readonly all: TestNode[] = [];
+  recoveryReason: string | undefined;
+  readonly #clock: FakeClock;
+  readonly #listeners = new Set<ChangeListener>();
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+  }
+
+  add(capacityBytes = 2 ** 40): TestNode {
+    const peerOf = (id: NodeId) => this.all.find((node) => node.id === id)?.store;
+    const store = new TestStore({ clock: this.#clock, peerOf, capacityBytes });
+    const node = new TestNode(`node-${this.all.length + 1}`, store, capacityBytes);
+    this.all.push(node);
+    return node;
+  }
+
+  /** Makes the master believe this of a node. */
+  become(node: TestNode, state: NodeState): void {
+    node.state = state;
+    for (const listener of this.#listeners) listener({ id: node.id, state, isNew: false });
+  }
+
+  get(id: NodeId): TestNode {
+    const node = this.all.find((each) => each.id === id);
+    if (node) return node;
+    throw new StoreError('unavailable', `No node with the id ${id} is known.`);
+  }
+
+  snapshots(): readonly NodeSnapshot[] {
+    return this.all.map((node) => node.snapshot);
+  }
+
+  find(id: NodeId): NodeSnapshot | undefined {
+    return this.all.find((node) => node.id === id)?.snapshot;
+  }
+
+  storeOf(id: NodeId): TestStore {
+    return this.get(id).store;
+  }
+
+  reserve(id: NodeId, sizeBytes: number): () => void {
+    const node = this.get(id);
+    node.reservedBytes += sizeBytes;
+    return () => {
+      node.reservedBytes -= sizeBytes;
+    };
+  }
+
+  onChange(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  recovery(): string | undefined {
+    return this.recoveryReason;
+  }
+
+  async close(): Promise<void> {}
+}
