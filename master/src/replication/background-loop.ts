@@ -19,6 +19,8 @@ export class BackgroundLoop {
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #isStarted = false;
+  #isRunning = false;
   #isWoken = false;
   #isFailing = false;
 
@@ -27,13 +29,14 @@ export class BackgroundLoop {
   }
 
   start(): void {
+    this.#isStarted = true;
     this.#schedule(this.#options.everyMs);
   }
 
-  /** A step soon: at once, or after the one that runs. */
+  /** A step soon: at once, or after the one that runs. Nothing before the start. */
   wake(): void {
-    this.#isWoken = true;
-    if (!this.#running) this.#schedule(0);
+    if (this.#isRunning) this.#isWoken = true;
+    else if (this.#isStarted) this.#schedule(0);
   }
 
   /** No step begins after this; resolves when the running one ended. */
@@ -47,9 +50,7 @@ export class BackgroundLoop {
     if (this.#stopping.signal.aborted) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#running = this.#run().finally(() => {
-        this.#running = undefined;
-      });
+      this.#running = this.#run();
     }, delayMs);
     this.#timer.unref();
   }
@@ -57,15 +58,18 @@ export class BackgroundLoop {
   async #run(): Promise<void> {
     const { name, everyMs, step, logger } = this.#options;
     this.#isWoken = false;
+    this.#isRunning = true;
     let pauseMs = everyMs;
     try {
       pauseMs = (await step(this.#stopping.signal)) ?? everyMs;
       if (this.#isFailing) logger.info(`${name} works again`);
       this.#isFailing = false;
     } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      if (!this.#isFailing) logger.error(`${name} failed; it will be tried again`, { error });
+      if (!this.#isFailing && !this.#stopping.signal.aborted)
+        logger.error(`${name} failed; it will be tried again`, { error });
       this.#isFailing = true;
+    } finally {
+      this.#isRunning = false;
     }
     // A wake during a failing step must not make the loop spin.
     this.#schedule(this.#isWoken && !this.#isFailing ? 0 : pauseMs);

@@ -84,6 +84,11 @@ export class Collector {
     await this.#loop.stop();
   }
 
+  /** Says that this process is alive; a timer does it, and a test that moves its clock. */
+  tick(): void {
+    this.#standstill.tick();
+  }
+
   /** One round of everything that is due. */
   async step(): Promise<undefined> {
     const { nodes, grace } = this.#deps;

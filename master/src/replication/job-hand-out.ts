@@ -31,8 +31,8 @@ const sourcelessRetryMs = 60_000;
 /** Turns rows that are due into jobs, a bounded number at a time. */
 export class JobHandOut {
   readonly #deps: JobHandOutDependencies;
-  /** Monotonic times by job id, oldest first. */
-  readonly #handedOut = new Map<string, number>();
+  /** By job id, oldest first; times are monotonic. */
+  readonly #handedOut = new Map<string, { readonly target: NodeId; readonly atMs: number }>();
   readonly #outage: OutageLog;
   #isMoreDue = false;
 
@@ -82,11 +82,16 @@ export class JobHandOut {
     return this.#isMoreDue && this.#handedOut.size < outstandingMax / 4;
   }
 
+  /** A node came back: what was handed out for it before may have been given up, so it counts as not handed out. */
+  forgetTarget(target: NodeId): void {
+    for (const [id, job] of this.#handedOut) if (job.target === target) this.#handedOut.delete(id);
+  }
+
   /** How many jobs may be handed out now; none while the queue cannot be reached. */
   async #room(): Promise<number> {
     const forgottenBeforeMs = this.#deps.clock.monotonic() - forgottenAfterMs;
-    for (const [id, handedOutAtMs] of this.#handedOut) {
-      if (handedOutAtMs > forgottenBeforeMs) break;
+    for (const [id, { atMs }] of this.#handedOut) {
+      if (atMs > forgottenBeforeMs) break;
       this.#handedOut.delete(id);
     }
     try {
@@ -107,8 +112,8 @@ export class JobHandOut {
       this.#outage.failed(error);
       return;
     }
-    const now = this.#deps.clock.monotonic();
-    for (const job of jobs) this.#handedOut.set(jobIdOf(job), now);
+    const atMs = this.#deps.clock.monotonic();
+    for (const job of jobs) this.#handedOut.set(jobIdOf(job), { target: job.target, atMs });
   }
 
   /** Written down as attempts that failed, so that they neither come back at once nor stand in the way of others. */

@@ -84,16 +84,23 @@ export class RepairLoop {
 
   start(): void {
     this.#standstill.start();
-    this.#stopListening = this.#deps.nodes.onChange((change) => {
+    this.listen();
+    this.#loop.start();
+  }
+
+  /** Hears of nodes and inventories; part of `start`. */
+  listen(): void {
+    const { nodes, inventories } = this.#deps;
+    this.#stopListening = nodes.onChange((change) => {
       this.#verification.nodeChanged(change);
+      if (change.state === 'up') this.#handOut.forgetTarget(change.id);
       this.wake();
     });
     // A copy nobody counted on may be one too many; one that is missing is due at once.
-    this.#deps.inventories.onFindings((id, { found, missing, damaged }) => {
+    inventories.onFindings((id, { found, missing, damaged }) => {
       if (found > 0) this.#scans.request(id);
       if (found + missing + damaged > 0) this.wake();
     });
-    this.#loop.start();
   }
 
   /** Looks soon: something happened that may need a copy. */
@@ -116,6 +123,11 @@ export class RepairLoop {
   /** Resolves when no inventory is being compared. */
   verified(): Promise<void> {
     return this.#verification.idle();
+  }
+
+  /** Says that this process is alive; a timer does it, and a test that moves its clock. */
+  tick(): void {
+    this.#standstill.tick();
   }
 
   /** One look. Resolves with the pause until the next one, ms, when it should be shorter than usual. */
