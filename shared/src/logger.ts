@@ -118,5 +118,14 @@ const shown = (value: unknown) =>
 function errorText(error: unknown): string {
   if (typeof error !== 'object' || error === null) return shown(error) ?? '';
   const { message, stack } = error as { message?: unknown; stack?: unknown };
-  return `${shown(message) ?? ''}${typeof stack === 'string' ? `\n${stack}` : ''}`;
+  const stackLines = typeof stack === 'string' ? `\n${stack}` : '';
+  return `${shown(message) ?? ''}${stackLines}${causesOf(error)}`;
+}
+
+/** Each cause on a line of its own; their stacks are in the JSON form. */
+function causesOf(error: object): string {
+  const { cause } = error as { cause?: { message?: unknown; code?: unknown } };
+  if (typeof cause !== 'object' || cause === null) return '';
+  const code = typeof cause.code === 'string' ? ` (${cause.code})` : '';
+  return `\n  caused by: ${cause.message}${code}${causesOf(cause)}`;
 }

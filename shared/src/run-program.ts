@@ -11,7 +11,7 @@ export interface RunningProgram {
 export interface ProgramContext {
   /** Tells a parent that started this program with an IPC channel that it serves now; `info` goes along. Without a parent: nothing. */
   ready(info?: Readonly<Record<string, unknown>>): void;
-  /** Aborted when the program shall stop while it still starts. */
+  /** Aborted when the program shall stop, also while it still starts. */
   readonly stopping: AbortSignal;
 }
 
@@ -28,42 +28,51 @@ const stopWithinMs = 20_000;
  * (so that a killed launcher leaves no orphan), and ends at once on a second signal. Exit codes: 0 stopped, 1 failed, 2 wrong configuration.
  */
 export async function runProgram({ name, start }: ProgramOptions): Promise<void> {
-  const stopping = new AbortController();
-  const stopAsked = new Promise<void>((resolve) => {
-    stopping.signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  const askToStop = (signal: NodeJS.Signals) => {
-    if (stopping.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
-    stopping.abort();
-  };
-  process.on('SIGINT', askToStop);
-  process.on('SIGTERM', askToStop);
-  if (process.send) {
-    process.once('disconnect', () => stopping.abort());
-    // Until something listens for messages, the channel does not keep the process alive by itself; a parent that is gone already is noticed here.
-    if (!process.connected) stopping.abort();
-  }
   const fail = (message: string) => (error: unknown) => {
     createLogger({ program: name }).error(message, { error });
     process.exit(1);
   };
   process.on('unhandledRejection', fail('a failure that nobody handled'));
   process.on('uncaughtException', fail('a failure that nobody handled'));
+  // Whoever read the output may go away first; that is no reason not to stop in order.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+
+  const stopping = new AbortController();
+  const stopAsked = new Promise<void>((resolve) => {
+    stopping.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const askToStop = () => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    const late = new StoreError('internal', `Still running after ${stopWithinMs} ms.`);
+    setTimeout(() => fail('did not stop in time')(late), stopWithinMs).unref();
+  };
+  const heedSignal = (signal: NodeJS.Signals) => {
+    if (stopping.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143);
+    askToStop();
+  };
+  process.on('SIGINT', heedSignal);
+  process.on('SIGTERM', heedSignal);
+  if (process.send) {
+    process.once('disconnect', askToStop);
+    if (!process.connected) askToStop();
+  }
 
   const context: ProgramContext = {
     stopping: stopping.signal,
     ready: (info) => {
-      if (process.connected) process.send?.({ ready: true, ...info });
+      // The parent may be gone by now, which is told by `disconnect`.
+      if (process.connected) process.send?.({ ready: true, ...info }, () => undefined);
     },
   };
-  const program = await start(context).catch((error: unknown) => endOfFailedStart(name, error));
-  await stopAsked;
-  setTimeout(() => {
-    fail('did not stop in time')(
-      new StoreError('internal', `Still running after ${stopWithinMs} ms.`),
-    );
-  }, stopWithinMs).unref();
-  await program.stop().catch(fail('could not stop in order'));
+  try {
+    const program = await start(context);
+    await stopAsked;
+    await program.stop().catch(fail('could not stop in order'));
+  } catch (error) {
+    endOfFailedStart(name, error);
+  }
   process.exit(0);
 }
 
