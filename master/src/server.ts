@@ -46,15 +46,14 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
       request.url = query === '' ? path : `${path}?${query}`;
       app(request, response);
     } catch (error) {
-      await answerError(exchange, error, logger);
+      await refuse(exchange, error, logger);
     }
   };
   const take =
     (awaitsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
       const exchange = new Exchange(request, response, awaitsContinue);
       exchanges.set(request, exchange);
-      recordExchange(exchange, dependencies);
-      void serve(exchange);
+      recordExchange(exchange, serve(exchange), dependencies);
     };
 
   const server = createServer(
@@ -64,11 +63,10 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
   server.on('checkContinue', take(true));
   server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
     const exchange = new Exchange(request, response, false);
-    recordExchange(exchange, dependencies);
     const refusal = new StoreError('invalid-request', 'The header Expect asks for nothing known.', {
       hint: 'Leave it out, or send "Expect: 100-continue".',
     });
-    void answerError(exchange, refusal, logger);
+    recordExchange(exchange, refuse(exchange, refusal, logger), dependencies);
   });
   answerClientErrors(server);
   // An upload may take hours. What limits it instead is how long its sender may pause.
@@ -100,9 +98,19 @@ function createApp(dependencies: PublicServerDependencies): express.Express {
   });
   // express knows an error handler by its four parameters.
   app.use((error: unknown, request: Request, _response: Response, _next: NextFunction) => {
-    void answerError(exchangeOf(request), error, logger);
+    void refuse(exchangeOf(request), error, logger);
   });
   return app;
+}
+
+/** Answers a failure. Never rejects: where not even that can be answered, the connection is cut. */
+async function refuse(exchange: Exchange, failure: unknown, logger: Logger): Promise<void> {
+  try {
+    await answerError(exchange, failure, logger);
+  } catch (error) {
+    logger.error('a failure could not be answered', { requestId: exchange.id, error });
+    exchange.response.destroy();
+  }
 }
 
 /** HTTP/1.1 wants exactly one host (RFC 9112 section 3.2); node:http would refuse without saying why. */

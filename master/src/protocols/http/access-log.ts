@@ -10,14 +10,18 @@ const pathMaxLength = 500;
 /** How much had gone over a connection when its last exchange ended: what came since is of the next one. */
 const bytesBefore = new WeakMap<Socket, { received: number; sent: number }>();
 
-/** Writes one line for the exchange and counts it, once its answer is out or its connection gone. The query is left out: it may hold secrets. */
+/**
+ * Writes one line for the exchange and counts it, once its answer is out or its connection gone, and what serves it is done and so knows why.
+ * The query is left out: it may hold secrets. `served` never rejects.
+ */
 export function recordExchange(
   exchange: Exchange,
+  served: Promise<void>,
   { logger, metrics }: { readonly logger: Logger; readonly metrics: Metrics },
 ): void {
   const { request, response } = exchange;
   const { socket } = request;
-  response.once('close', () => {
+  const record = () => {
     const method = request.method ?? '';
     const status = response.headersSent ? response.statusCode : clientGoneStatus;
     const { failure } = exchange;
@@ -43,7 +47,8 @@ export function recordExchange(
       ...(isCut ? { cut: true } : {}),
       ...(isOurFault ? { reason: failure.message, cause: causeOf(failure) } : {}),
     });
-  });
+  };
+  response.once('close', () => void served.then(record));
 }
 
 const causeOf = ({ cause }: Error) => (cause instanceof Error ? cause.message : undefined);
