@@ -3,45 +3,52 @@ interface Load {
 }
 
 /**
- * Values of rows, the least recently used ones forgotten first. What is committed is set or deleted here; a read that began before such a change
- * and ends after it is not kept, since it may be of the time before.
+ * Values of rows, in two generations: what is asked for is in the young one; when that is full, it becomes the old one, and what was not asked for
+ * meanwhile is forgotten. A hit costs one look-up, where an exact order of use would cost three.
+ *
+ * What is committed is set or deleted here; a read that began before such a change and ends after it is not kept, since it may be of the time before.
  */
 export class Cache<Key, Value> {
-  readonly #weightMax: number;
+  readonly #youngWeightMax: number;
   readonly #weightOf: (value: Value) => number;
-  readonly #values = new Map<Key, Value>();
   readonly #loads = new Map<Key, Set<Load>>();
-  #weight = 0;
+  #young = new Map<Key, Value>();
+  #old = new Map<Key, Value>();
+  #youngWeight = 0;
 
-  /** `weightMax`: how much is kept, in the unit of `weightOf`, by default 1 a value. */
+  /** `weightMax`: how much is kept at most, in the unit of `weightOf`, by default 1 a value. */
   constructor(weightMax: number, weightOf: (value: Value) => number = () => 1) {
-    this.#weightMax = weightMax;
+    this.#youngWeightMax = weightMax / 2;
     this.#weightOf = weightOf;
   }
 
   get(key: Key): Value | undefined {
-    const value = this.#values.get(key);
-    if (value === undefined) return undefined;
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    return value;
+    const value = this.#young.get(key);
+    if (value !== undefined) return value;
+    const old = this.#old.get(key);
+    if (old !== undefined) this.#keep(key, old);
+    return old;
   }
 
   /** The value that is committed now. */
   set(key: Key, value: Value): void {
-    this.#makeStale(key);
+    this.delete(key);
     this.#keep(key, value);
   }
 
   delete(key: Key): void {
     this.#makeStale(key);
-    this.#drop(key);
+    const young = this.#young.get(key);
+    if (young !== undefined) this.#youngWeight -= this.#weightOf(young);
+    this.#young.delete(key);
+    this.#old.delete(key);
   }
 
   clear(): void {
     for (const key of this.#loads.keys()) this.#makeStale(key);
-    this.#values.clear();
-    this.#weight = 0;
+    this.#young = new Map();
+    this.#old = new Map();
+    this.#youngWeight = 0;
   }
 
   /** The values of these keys: those kept, and the others as `read` gives them. What has no value is absent. */
@@ -57,14 +64,15 @@ export class Cache<Key, Value> {
       else values.set(key, value);
     }
     if (missing.length === 0) return values;
-    const load = this.#begin(missing);
+    const loads = this.#begin(missing);
     try {
       for (const [key, value] of await read(missing)) {
         values.set(key, value);
-        if (!load.get(key)?.isStale) this.#keep(key, value);
+        // Another read may have kept it meanwhile.
+        if (!loads.get(key)?.isStale && !this.#young.has(key)) this.#keep(key, value);
       }
     } finally {
-      this.#end(load);
+      this.#end(loads);
     }
     return values;
   }
@@ -94,19 +102,14 @@ export class Cache<Key, Value> {
   }
 
   #keep(key: Key, value: Value): void {
-    this.#drop(key);
-    this.#values.set(key, value);
-    this.#weight += this.#weightOf(value);
-    for (const oldest of this.#values.keys()) {
-      if (this.#weight <= this.#weightMax) return;
-      this.#drop(oldest);
+    const weight = this.#weightOf(value);
+    if (weight > this.#youngWeightMax) return;
+    if (this.#youngWeight + weight > this.#youngWeightMax) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#youngWeight = 0;
     }
-  }
-
-  #drop(key: Key): void {
-    const value = this.#values.get(key);
-    if (value === undefined) return;
-    this.#values.delete(key);
-    this.#weight -= this.#weightOf(value);
+    this.#young.set(key, value);
+    this.#youngWeight += weight;
   }
 }

@@ -32,6 +32,14 @@ const sqliteSettings = [
   'PRAGMA checkpoint_fullfsync = ON',
   'PRAGMA temp_store = MEMORY',
   'PRAGMA cache_size = -16384',
+  'PRAGMA busy_timeout = 5000',
+  // 32 MB of log before its pages are moved into the database: moving them costs more syncs than a commit.
+  'PRAGMA wal_autocheckpoint = 8000',
+  'PRAGMA journal_size_limit = 67108864',
+  'PRAGMA busy_timeout = 5000',
+  // 32 MB of log before its pages are moved into the database: moving them costs more syncs than a commit.
+  'PRAGMA wal_autocheckpoint = 8000',
+  'PRAGMA journal_size_limit = 67108864',
 ];
 
 /**
@@ -75,7 +83,7 @@ export class Database {
       await database.#writer.migrate.latest(migrations);
     } catch (error) {
       await database.close();
-      throw storeErrorOf(error);
+      throw isNewer(error) ? newerDatabase(error) : storeErrorOf(error);
     }
     return database;
   }
@@ -112,6 +120,16 @@ export class Database {
   }
 }
 
+/** Knex compares the steps that a database went through with those it was given. */
+const isNewer = (error: unknown) =>
+  error instanceof Error && error.message.startsWith('The migration directory is corrupt');
+
+const newerDatabase = (cause: unknown) =>
+  new StoreError('conflict', 'The metadata database was made by a newer version of this program.', {
+    hint: 'Start the newer version.',
+    cause,
+  });
+
 function sqlOf(knex: Knex): Sql {
   const rows = async <Row>(sql: string, values: readonly Value[] = []) => {
     const answer = (await knex.raw(sql, values as Value[])) as Row[] | { rows: Row[] };
@@ -124,6 +142,9 @@ function sqlOf(knex: Knex): Sql {
     },
   };
 }
+
+/** What fails is thrown, and logged where it stops. */
+const quiet = { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} };
 
 interface Part {
   readonly isWriter: boolean;
@@ -138,6 +159,7 @@ function sqliteConfig(filename: string, { isWriter, made }: Part): Knex.Config {
     client: 'sqlite3',
     connection: { filename },
     useNullAsDefault: true,
+    log: quiet,
     pool: {
       min: 1,
       max: isWriter ? 1 : readersMax,
@@ -160,6 +182,7 @@ function postgresConfig(url: string, { isWriter, made }: Part): Knex.Config {
   return {
     client: 'pg',
     connection: url,
+    log: quiet,
     pool: {
       min: isWriter ? 1 : 0,
       max: isWriter ? 1 : readersMax,

@@ -4,6 +4,7 @@ import { storeErrorOf } from './database-errors.ts';
 import { Draft } from './draft/draft.ts';
 import { loadMissing } from './draft/draft-loader.ts';
 import { writeDraft } from './draft/draft-writer.ts';
+import type { MetadataCaches } from './metadata-caches.ts';
 
 /** One write of the repository. */
 export interface WriteOperation<Result> {
@@ -19,10 +20,7 @@ export interface GroupCommitParts {
   readonly database: Database;
   readonly clock: Clock;
   readonly logger?: { warn(message: string, fields?: Readonly<Record<string, unknown>>): void };
-  /** Called after each commit, in order, before its operations resolve. */
-  readonly committed: (draft: Draft) => void;
-  /** Called when what was committed last is not known: another process may have written. */
-  readonly forget: () => void;
+  readonly caches: MetadataCaches;
 }
 
 interface Waiting {
@@ -102,17 +100,28 @@ export class GroupCommit {
     try {
       const { draft, outcomes, journalNumber } = await this.#parts.database.write(async (sql) => {
         await this.#followSession(sql);
-        const decided = await decideAll(sql, batch, new Draft(this.#parts.clock.now()));
-        const number = await writeDraft(sql, decided.draft, this.#journalNumber);
+        const draft = this.#newDraft();
+        const outcomes = await decideAll(sql, batch, draft);
+        const number = await writeDraft(sql, draft, this.#journalNumber, this.#parts.caches);
         isDecided = true;
-        return { ...decided, journalNumber: number };
+        return { draft, outcomes, journalNumber: number };
       });
       this.#journalNumber = journalNumber;
-      this.#parts.committed(draft);
+      // Before anyone hears of it: who knows that a write took place must read it.
+      this.#parts.caches.accept(draft);
       settle(batch, outcomes);
     } catch (error) {
       await this.#handleFailure(batch, storeErrorOf(error), isDecided);
     }
+  }
+
+  /** Only this process writes, and the caches follow each commit: directories found in them are as they are in the database. */
+  #newDraft(): Draft {
+    const { clock, caches } = this.#parts;
+    return new Draft(clock.now(), (key) => {
+      const entry = caches.entries.get(key);
+      return entry?.kind === 'directory' ? entry : undefined;
+    });
   }
 
   async #handleFailure(
@@ -141,21 +150,17 @@ export class GroupCommit {
       'select max(number) as number from changes',
     );
     this.#journalNumber = row?.number ?? 0;
-    this.#parts.forget();
+    this.#parts.caches.clear();
     this.#session = session;
   }
 }
 
-async function decideAll(
-  sql: Sql,
-  batch: readonly Waiting[],
-  draft: Draft,
-): Promise<{ draft: Draft; outcomes: Outcome[] }> {
+async function decideAll(sql: Sql, batch: readonly Waiting[], draft: Draft): Promise<Outcome[]> {
   for (const { operation } of batch) await operation.prepare?.(sql);
   for (;;) {
     draft.restart();
     const outcomes = batch.map(({ operation }) => attempt(draft, operation));
-    if (!draft.isMissingRows) return { draft, outcomes };
+    if (!draft.isMissingRows) return outcomes;
     await loadMissing(sql, draft);
   }
 }

@@ -79,8 +79,7 @@ export class KnexMetadataRepository implements MetadataRepository {
       database,
       clock,
       ...(logger === undefined ? {} : { logger }),
-      committed: (draft) => caches.accept(draft),
-      forget: () => caches.clear(),
+      caches,
     });
     this.#tree = new TreeReader(database, caches);
     this.#copies = new CopiesReader(database, caches);

@@ -301,6 +301,7 @@ export interface MetadataRepository {
   blobsOnNode(nodeId: NodeId, page: { after?: string; limit: number }): Promise<BlobCopiesPage>;
   /** At most 1 000 in one call. Gives how many took effect. */
   changeCopies(changes: readonly CopyChange[], nowMs: number): Promise<number>;
+  /** Takes a transaction for each 1 000 rows that the page covers; a copy that it lists of a known blob without a row counts as found. */
   compareInventory(comparison: InventoryComparison): Promise<InventoryFindings>;
 
   // ── collection ──

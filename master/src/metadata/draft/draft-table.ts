@@ -19,13 +19,16 @@ export interface Change<Key, Row> {
  */
 export class DraftTable<Key extends string, Row> {
   readonly #undo: UndoLog;
+  readonly #recall: (key: Key) => Row | undefined;
   readonly #stored = new Map<Key, Row | null>();
   readonly #decided = new Map<Key, Row | null>();
   /** Keys asked for and not read yet. */
   readonly missing = new Set<Key>();
 
-  constructor(undo: UndoLog) {
+  /** `recall`: a row known to stand in the database like this, where it is known without a query. */
+  constructor(undo: UndoLog, recall: (key: Key) => Row | undefined = () => undefined) {
     this.#undo = undo;
+    this.#recall = recall;
   }
 
   /** Says what the database holds. */
@@ -36,7 +39,7 @@ export class DraftTable<Key extends string, Row> {
 
   /** Notes that the row will be needed, so that it is read together with others. */
   need(key: Key): void {
-    if (!this.#decided.has(key) && !this.#stored.has(key)) this.missing.add(key);
+    if (this.peek(key) === undefined) this.missing.add(key);
   }
 
   /** The row as decided so far, or null. Throws `rowsMissing` when it was not read. */
@@ -50,7 +53,12 @@ export class DraftTable<Key extends string, Row> {
   /** Undefined when it was not read; does not ask for it. */
   peek(key: Key): Row | null | undefined {
     const decided = this.#decided.get(key);
-    return decided === undefined ? this.#stored.get(key) : decided;
+    if (decided !== undefined) return decided;
+    const stored = this.#stored.get(key);
+    if (stored !== undefined) return stored;
+    const recalled = this.#recall(key);
+    if (recalled !== undefined) this.learn(key, recalled);
+    return recalled;
   }
 
   /** The row as decided, or else as it was before it was decided to go. */

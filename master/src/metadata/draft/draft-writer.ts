@@ -2,6 +2,7 @@ import type { BlobId } from '@dfs/shared';
 import type { BlobState, Copy } from '../blob-state.ts';
 import type { Sql, Value } from '../database.ts';
 import { logColumns, logValuesOf } from '../log-rows.ts';
+import type { MetadataCaches } from '../metadata-caches.ts';
 import type { Entry, FileRecord } from '../metadata-repository.ts';
 import { pathsOfBlobs } from '../reads/blob-paths.ts';
 import {
@@ -25,7 +26,12 @@ import type { Change } from './draft-table.ts';
 /**
  * Writes all that was decided, one statement per table and kind of change. `lastNumber`: of the newest row of the journal; gives the new one.
  */
-export async function writeDraft(sql: Sql, draft: Draft, lastNumber: number): Promise<number> {
+export async function writeDraft(
+  sql: Sql,
+  draft: Draft,
+  lastNumber: number,
+  caches: MetadataCaches,
+): Promise<number> {
   const totals = { files: 0, directories: 0, logicalBytes: 0, storedCopies: 0 };
   await writeEntries(sql, draft.entries.changes(), totals);
   await writeFiles(sql, draft.files.changes(), totals);
@@ -38,7 +44,7 @@ export async function writeDraft(sql: Sql, draft: Draft, lastNumber: number): Pr
     draft.nodes.changes().flatMap(({ after }) => (after ? [nodeValuesOf(after)] : [])),
   );
   await writeUploads(sql, draft);
-  await writeLog(sql, draft);
+  await writeLog(sql, draft, caches);
   await addTotals(sql, totals);
   return writeJournal(sql, draft, lastNumber);
 }
@@ -166,11 +172,12 @@ async function writeUploads(sql: Sql, { uploads }: Draft): Promise<void> {
   await upsertRows(sql, 'uploads', ['blob_id', 'expires_at'], rows);
 }
 
-async function writeLog(sql: Sql, { log, blobs }: Draft): Promise<void> {
+async function writeLog(sql: Sql, { log, blobs }: Draft, caches: MetadataCaches): Promise<void> {
   if (log.length === 0) return;
   const paths = await pathsOfBlobs(
     sql,
     log.map((row) => row.blobId),
+    caches.recallDirectories,
   );
   const rows = log.map((row) => {
     const path = paths.get(row.blobId) ?? blobs.peekAny(row.blobId)?.path ?? '';

@@ -25,7 +25,7 @@ export class Draft {
   readonly nowMs: number;
   readonly #undo: UndoLog = [];
   /** By `entryKeyOf`. */
-  readonly entries = new DraftTable<string, Entry>(this.#undo);
+  readonly entries: DraftTable<string, Entry>;
   readonly files = new DraftTable<FileId, FileRecord>(this.#undo);
   readonly blobs = new DraftTable<BlobId, BlobState>(this.#undo);
   readonly keys = new DraftTable<string, KnownKey>(this.#undo);
@@ -43,8 +43,10 @@ export class Draft {
   readonly log: LogRow[] = [];
   #images: Image[] = [];
 
-  constructor(nowMs: number) {
+  /** `directoryOf`: a directory that is known to be in the database, by `entryKeyOf`. */
+  constructor(nowMs: number, directoryOf: (key: string) => Entry | undefined = () => undefined) {
     this.nowMs = nowMs;
+    this.entries = new DraftTable(this.#undo, directoryOf);
   }
 
   /** Runs one operation: all of it or, when it throws, nothing of it. What it journals becomes one row. */

@@ -1,71 +1,66 @@
 import { newClusterId } from '@dfs/shared';
 import type { Knex } from 'knex';
 import { nowhereId, rootId, trashId } from '../root-entries.ts';
-import { bytewiseText } from './columns.ts';
+import { dialectOf } from './dialect.ts';
 
 /** The cluster's identity, the tree, contents, known idempotency keys, and the journal. Times are ms since 1970. */
 export async function createTree(knex: Knex, nowMs: number): Promise<void> {
-  const text = bytewiseText(knex);
-  await knex.schema.createTable('cluster', (table) => {
-    table.specificType('id', text).primary();
-    table.bigInteger('epoch').notNullable();
-    table.bigInteger('created_at').notNullable();
-  });
-  await knex.schema.createTable('entries', (table) => {
-    table.specificType('id', text).primary();
-    table.specificType('parent_id', text).notNullable();
-    table.specificType('name', text).notNullable();
-    table.string('kind', 16).notNullable();
-    table.specificType('file_id', text);
-    table.bigInteger('created_at').notNullable();
-    table.bigInteger('modified_at').notNullable();
-    table.string('visibility', 16).notNullable();
-    table.unique(['parent_id', 'name']);
-    table.index(['file_id']);
-  });
-  await knex.schema.createTable('files', (table) => {
-    table.specificType('id', text).primary();
-    table.bigInteger('size_bytes').notNullable();
-    table.string('md5', 32).notNullable();
-    table.text('content_type').notNullable();
-    table.text('attributes').notNullable();
-    table.bigInteger('created_at').notNullable();
-  });
-  await knex.schema.createTable('file_blobs', (table) => {
-    table.specificType('file_id', text).notNullable();
-    table.integer('sequence').notNullable();
-    table.specificType('blob_id', text).notNullable();
-    table.bigInteger('offset_bytes').notNullable();
-    table.primary(['file_id', 'sequence']);
-    table.index(['blob_id']);
-  });
+  const { bytes, serial, keyed } = dialectOf(knex);
+  await knex.raw(`create table cluster (
+    id ${bytes} not null primary key,
+    epoch bigint not null,
+    created_at bigint not null
+  ) ${keyed}`);
+  await knex.raw(`create table entries (
+    id ${bytes} not null primary key,
+    parent_id ${bytes} not null,
+    name ${bytes} not null,
+    kind text not null,
+    file_id ${bytes},
+    created_at bigint not null,
+    modified_at bigint not null,
+    visibility text not null,
+    unique (parent_id, name)
+  ) ${keyed}`);
+  await knex.raw('create index entries_of_file on entries (file_id) where file_id is not null');
+  await knex.raw(`create table files (
+    id ${bytes} not null primary key,
+    size_bytes bigint not null,
+    md5 text not null,
+    content_type text not null,
+    attributes text not null,
+    created_at bigint not null
+  ) ${keyed}`);
+  await knex.raw(`create table file_blobs (
+    file_id ${bytes} not null,
+    sequence integer not null,
+    blob_id ${bytes} not null,
+    offset_bytes bigint not null,
+    primary key (file_id, sequence)
+  ) ${keyed}`);
+  await knex.raw('create index file_blobs_of_blob on file_blobs (blob_id)');
   // Of their own, so that they outlive the file: an upload tried again after a removal is not stored anew.
-  await knex.schema.createTable('idempotency_keys', (table) => {
-    table.specificType('key', text).primary();
-    table.text('path').notNullable();
-    table.text('outcome').notNullable();
-    table.bigInteger('created_at').notNullable();
-    table.index(['created_at']);
-  });
-  await knex.schema.createTable('changes', (table) => {
-    table.bigInteger('number').primary();
-    table.bigInteger('at').notNullable();
-    table.text('images').notNullable();
-  });
+  await knex.raw(`create table idempotency_keys (
+    key ${bytes} not null primary key,
+    path text not null,
+    outcome text not null,
+    created_at bigint not null
+  ) ${keyed}`);
+  await knex.raw('create index idempotency_keys_by_age on idempotency_keys (created_at)');
+  await knex.raw(`create table changes (
+    number ${serial} not null primary key,
+    at bigint not null,
+    images text not null
+  )`);
   // Kept right by each transaction, so that counting does not read the tables.
-  await knex.schema.createTable('totals', (table) => {
-    table.integer('id').primary();
-    for (const name of ['files', 'directories', 'logical_bytes', 'stored_copies']) {
-      table.bigInteger(name).notNullable();
-    }
-  });
-  await knex('totals').insert({
-    id: 1,
-    files: 0,
-    directories: 0,
-    logical_bytes: 0,
-    stored_copies: 0,
-  });
+  await knex.raw(`create table totals (
+    id integer not null primary key,
+    files bigint not null,
+    directories bigint not null,
+    logical_bytes bigint not null,
+    stored_copies bigint not null
+  )`);
+  await knex.raw('insert into totals values (1, 0, 0, 0, 0)');
   await knex('cluster').insert({ id: newClusterId(), epoch: 1, created_at: nowMs });
   const directory = { kind: 'directory', created_at: nowMs, modified_at: nowMs };
   await knex('entries').insert([

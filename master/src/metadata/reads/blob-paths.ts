@@ -1,5 +1,6 @@
 import type { BlobId, EntryId } from '@dfs/shared';
 import type { Sql } from '../database.ts';
+import type { LoadDirectories } from '../metadata-caches.ts';
 import { chunksOf, places } from '../sql-text.ts';
 import { chainsOfDirectories, pathOfChain } from './directory-chains.ts';
 
@@ -13,6 +14,7 @@ interface NameRow {
 export async function pathsOfBlobs(
   sql: Sql,
   blobIds: Iterable<BlobId>,
+  load: LoadDirectories,
 ): Promise<ReadonlyMap<BlobId, string>> {
   const paths = new Map<BlobId, string>();
   for (const ids of chunksOf([...new Set(blobIds)], 1)) {
@@ -21,7 +23,8 @@ export async function pathsOfBlobs(
        where fb.blob_id in (${places(ids)})`,
       ids,
     );
-    const parents = await chainsOfDirectories(sql, new Set(names.map((row) => row.parent_id)));
+    const parentIds = new Set(names.map((row) => row.parent_id));
+    const parents = await chainsOfDirectories(sql, parentIds, load);
     for (const { blob_id, parent_id, name } of names) {
       const chain = parents.get(parent_id);
       if (chain) paths.set(blob_id, `${pathOfChain(chain).replace(/\/$/, '')}/${name}`);

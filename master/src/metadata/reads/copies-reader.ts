@@ -49,7 +49,7 @@ export class CopiesReader {
       const due = rows
         .filter((row) => !query.except.has(jobIdOf({ blobId: row.blob_id, target: row.node_id })))
         .slice(0, query.limit);
-      const blobs = await readBlobCopies(
+      const blobs = await this.#readBlobCopies(
         sql,
         due.map((row) => row.blob_id),
       );
@@ -81,7 +81,7 @@ export class CopiesReader {
         'select id from blobs where short > 0 and id > ? order by id limit ?',
         [page.after ?? '', limit + 1],
       );
-      return pageOfBlobs(sql, rows, limit, (row) => row.id);
+      return this.#pageOfBlobs(sql, rows, limit, (row) => row.id);
     });
   }
 
@@ -96,29 +96,42 @@ export class CopiesReader {
          order by inventory_key limit ?`,
         [nodeId, page.after ?? '', limit + 1],
       );
-      return pageOfBlobs(sql, rows, limit, (row) => row.inventory_key);
+      return this.#pageOfBlobs(sql, rows, limit, (row) => row.inventory_key);
     });
+  }
+
+  /** `rows`: one more than the page has, when there is another one. */
+  async #pageOfBlobs<Row extends { readonly id: BlobId }>(
+    sql: Sql,
+    rows: readonly Row[],
+    limit: number,
+    keyOf: (row: Row) => string,
+  ): Promise<BlobCopiesPage> {
+    const shown = rows.slice(0, limit);
+    const copies = await this.#readBlobCopies(
+      sql,
+      shown.map((row) => row.id),
+    );
+    const blobs = shown.flatMap(({ id }) => copies.get(id) ?? []);
+    const last = shown.at(-1);
+    return rows.length > limit && last ? { blobs, next: keyOf(last) } : { blobs };
+  }
+
+  async #readBlobCopies(
+    sql: Sql,
+    ids: readonly BlobId[],
+  ): Promise<ReadonlyMap<BlobId, BlobCopies>> {
+    const blobs = await readBlobs(sql, ids);
+    const paths = await pathsOfBlobs(sql, blobs.keys(), this.#caches.loadDirectories);
+    const copies = new Map<BlobId, BlobCopies>();
+    for (const blob of blobs.values()) {
+      copies.set(blob.id, blobCopiesOf(blob, paths.get(blob.id) ?? blob.path));
+    }
+    return copies;
   }
 }
 
 const pageOf = (limit: number) => Math.max(1, Math.min(pageMax, limit));
-
-/** `rows`: one more than the page has, when there is another one. */
-async function pageOfBlobs<Row extends { readonly id: BlobId }>(
-  sql: Sql,
-  rows: readonly Row[],
-  limit: number,
-  keyOf: (row: Row) => string,
-): Promise<BlobCopiesPage> {
-  const shown = rows.slice(0, limit);
-  const copies = await readBlobCopies(
-    sql,
-    shown.map((row) => row.id),
-  );
-  const blobs = shown.flatMap(({ id }) => copies.get(id) ?? []);
-  const last = shown.at(-1);
-  return rows.length > limit && last ? { blobs, next: keyOf(last) } : { blobs };
-}
 
 const replicasOf = (blob: BlobState) => blob.copies.map((copy) => replicaOf(blob.id, copy));
 
@@ -135,19 +148,6 @@ async function readBlobs(
     for (const [id, blob] of blobStatesOf(rows)) blobs.set(id, blob);
   }
   return blobs;
-}
-
-async function readBlobCopies(
-  sql: Sql,
-  ids: readonly BlobId[],
-): Promise<ReadonlyMap<BlobId, BlobCopies>> {
-  const blobs = await readBlobs(sql, ids);
-  const paths = await pathsOfBlobs(sql, blobs.keys());
-  const copies = new Map<BlobId, BlobCopies>();
-  for (const blob of blobs.values()) {
-    copies.set(blob.id, blobCopiesOf(blob, paths.get(blob.id) ?? blob.path));
-  }
-  return copies;
 }
 
 /** Oldest due first. One small query per node and state, joined: each walks the index of due rows just as far as the limit. */

@@ -1,23 +1,25 @@
 import type { EntryId, FilePath } from '@dfs/shared';
 import type { Sql } from '../database.ts';
+import type { LoadDirectories } from '../metadata-caches.ts';
 import type { Entry } from '../metadata-repository.ts';
 import { nowhereId, rootId } from '../root-entries.ts';
 import { type EntryRow, entryColumns, entryOf } from '../rows.ts';
 import { chunksOf, places } from '../sql-text.ts';
 
 /**
- * The directories from the root to each of these, itself included; those not below the root (in the trash) are absent. Parents are
- * read level by level for all together.
+ * The directories from the root to each of these, itself included; those not below the root (in the trash) are absent. Parents that `load`
+ * does not know are read level by level for all together.
  */
 export async function chainsOfDirectories(
   sql: Sql,
   ids: Iterable<EntryId>,
+  load: LoadDirectories,
 ): Promise<ReadonlyMap<EntryId, readonly Entry[]>> {
   const asked = new Set(ids);
   const entries = new Map<EntryId, Entry>();
   for (let level = asked; level.size > 0; ) {
     const parents = new Set<EntryId>();
-    for (const entry of await entriesOf(sql, [...level])) {
+    for (const entry of (await load([...level], (missing) => readEntries(sql, missing))).values()) {
       entries.set(entry.id, entry);
       if (entry.parentId !== nowhereId) parents.add(entry.parentId);
     }
@@ -31,17 +33,19 @@ export async function chainsOfDirectories(
   return chains;
 }
 
-async function entriesOf(sql: Sql, ids: readonly EntryId[]): Promise<Entry[]> {
-  const rows: EntryRow[] = [];
+async function readEntries(
+  sql: Sql,
+  ids: readonly EntryId[],
+): Promise<(readonly [EntryId, Entry])[]> {
+  const entries: Entry[] = [];
   for (const some of chunksOf(ids, 1)) {
-    rows.push(
-      ...(await sql.rows<EntryRow>(
-        `select ${entryColumns.join(', ')} from entries where id in (${places(some)})`,
-        some,
-      )),
+    const rows = await sql.rows<EntryRow>(
+      `select ${entryColumns.join(', ')} from entries where id in (${places(some)})`,
+      some,
     );
+    entries.push(...rows.map(entryOf));
   }
-  return rows.map(entryOf);
+  return entries.map((entry) => [entry.id, entry] as const);
 }
 
 function chainOf(id: EntryId, entries: ReadonlyMap<EntryId, Entry>): Entry[] | undefined {

@@ -76,7 +76,8 @@ export class TreeReader {
         `select ${columns} from entries e where e.file_id = ? order by e.modified_at desc, e.id desc limit ?`,
         [id, namesLookedAt],
       );
-      const chains = await chainsOfDirectories(sql, new Set(rows.map((row) => row.parent_id)));
+      const parentIds = new Set(rows.map((row) => row.parent_id));
+      const chains = await chainsOfDirectories(sql, parentIds, this.#caches.loadDirectories);
       const row = rows.find(({ parent_id }) => chains.has(parent_id));
       const file = row && (await this.#fileOf(sql, id));
       if (!row || !file) return undefined;

@@ -57,6 +57,29 @@ export function describeKeeping(open: OpenMetadata): void {
   );
 
   it(
+    'is not opened by a program that is older than it',
+    test(async ({ repository, rows, reopen }) => {
+      await repository.close();
+      await rows("insert into knex_migrations (name, batch) values ('999-later', 9)");
+      await expect(reopen()).rejects.toMatchObject({
+        kind: 'conflict',
+        message: expect.stringContaining('newer version'),
+      });
+      await rows("delete from knex_migrations where name = '999-later'");
+      await reopen();
+    }),
+  );
+
+  it(
+    'is opened again after a process died while it made the tables',
+    test(async ({ repository, rows, reopen }) => {
+      await repository.close();
+      await rows('update knex_migrations_lock set is_locked = 1');
+      expect(await (await reopen()).isEmpty()).toBe(true);
+    }),
+  );
+
+  it(
     'finishes what waits before it closes, and takes nothing after',
     test(async ({ repository, reopen }) => {
       const binds = Array.from({ length: 32 }, (_, n) => bind(repository, `/${n}`));
