@@ -1,0 +1,275 @@
+import { type BlobId, newBlobId, parseFilePath, StoreError } from '@dfs/shared';
+import { makeDescription, patternBytes } from '@dfs/shared/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { gcGraceMs, TestCluster, type TestNode } from './test-cluster.ts';
+
+let cluster: TestCluster;
+afterEach(() => cluster.close());
+
+async function start(nodes: number): Promise<TestNode[]> {
+  cluster = await TestCluster.start({ nodes });
+  await cluster.settle();
+  return cluster.directory.nodes;
+}
+
+/** A file with all its copies made. */
+async function makeFile(path: string, copies: number): Promise<BlobId> {
+  const blob = await cluster.put(cluster.directory.nodes.slice(0, copies), {
+    copiesWanted: copies,
+    path,
+  });
+  await cluster.settle();
+  expect(cluster.holdersOf(blob)).toHaveLength(copies);
+  return blob;
+}
+
+const remove = (path: string) => cluster.metadata.removeEntry(parseFilePath(path));
+
+/** Bytes on a node that no name refers to, as an upload that was broken off leaves them. */
+async function leave(node: TestNode, changes: { epoch?: number } = {}): Promise<BlobId> {
+  const blobId = newBlobId();
+  const description = makeDescription({ ...cluster.metadata.identity(), ...changes, blobId });
+  await node.store.put(blobId, patternBytes(100), { description });
+  return blobId;
+}
+
+describe('the collector', () => {
+  it('takes the copies of a deleted file from the nodes after the grace time, not before', async () => {
+    await start(3);
+    const blob = await makeFile('/gone.txt', 3);
+    await remove('/gone.txt');
+    cluster.pass(gcGraceMs - 1_000);
+    await cluster.collector.step();
+    expect(cluster.holdersOf(blob)).toEqual([0, 1, 2]);
+    cluster.pass(2_000);
+    await cluster.collector.step();
+    expect(cluster.holdersOf(blob)).toEqual([]);
+    expect(await cluster.rowsOf(blob)).toBe('');
+    const log = await cluster.metadata.listLog({ limit: 3 });
+    expect(log.map((row) => row.outcome)).toEqual(['dropped', 'dropped', 'dropped']);
+  });
+
+  it('leaves a blob alone while somebody reads it, however long', async () => {
+    await start(2);
+    const blob = await makeFile('/read.txt', 2);
+    const release = cluster.blobsInUse.reading([blob]);
+    await remove('/read.txt');
+    for (let i = 0; i < 3; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(cluster.holdersOf(blob)).toEqual([0, 1]);
+    release();
+    await cluster.collector.step();
+    expect(cluster.holdersOf(blob)).toEqual([]);
+  });
+
+  it('takes what aborted uploads left, after the grace time', async () => {
+    const [a] = (await start(2)) as [TestNode];
+    const left = await leave(a);
+    cluster.pass(gcGraceMs - 10_000);
+    await cluster.collector.step();
+    expect(a.store.ids).toEqual([left]);
+    for (let i = 0; i < 3; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(a.store.ids).toEqual([]);
+  });
+
+  it('leaves the blobs of an upload alone that takes longer than the grace time', async () => {
+    const [a] = (await start(2)) as [TestNode];
+    const part = await leave(a);
+    const release = cluster.blobsInUse.uploading([part]);
+    for (let i = 0; i < 5; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(a.store.ids).toEqual([part]);
+    release();
+    for (let i = 0; i < 3; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(a.store.ids).toEqual([]);
+  });
+
+  it('writes down uploads that last longer than half a minute, again and again, and their end', async () => {
+    await start(1);
+    const calls: string[] = [];
+    const { metadata } = cluster;
+    const [renew, end] = [metadata.renewUploads.bind(metadata), metadata.endUploads.bind(metadata)];
+    metadata.renewUploads = (ids, expiresAtMs) => {
+      calls.push(`renew ${ids.length} for ${(expiresAtMs - cluster.clock.now()) / 1_000} s`);
+      return renew(ids, expiresAtMs);
+    };
+    metadata.endUploads = (ids) => {
+      calls.push(`end ${ids.length}`);
+      return end(ids);
+    };
+    const release = cluster.blobsInUse.uploading([newBlobId(), newBlobId()]);
+    const short = cluster.blobsInUse.uploading([newBlobId()]);
+    cluster.pass(20_000);
+    await cluster.collector.step();
+    short();
+    for (let i = 0; i < 7; i += 1) {
+      cluster.pass(10_000);
+      await cluster.collector.step();
+    }
+    release();
+    await cluster.collector.step();
+    await cluster.collector.step();
+    expect(calls).toEqual(['renew 2 for 300 s', 'renew 2 for 300 s', 'renew 2 for 300 s', 'end 2']);
+  });
+
+  it('leaves blobs of another epoch alone and says so once', async () => {
+    const [a] = (await start(1)) as [TestNode];
+    const foreign = await leave(a, { epoch: 7 });
+    for (let i = 0; i < 4; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(a.store.ids).toEqual([foreign]);
+    const words = cluster.recorded.lines.filter((line) => line.message.includes('another epoch'));
+    expect(words.map((line) => line.fields['quarantined'])).toEqual([1]);
+  });
+
+  it('deletes from a node that was away when it returns, and the file does not come back', async () => {
+    const [a, b] = (await start(2)) as [TestNode, TestNode];
+    const blob = await makeFile('/old.txt', 2);
+    cluster.kill(b);
+    cluster.pass(20_000);
+    await remove('/old.txt');
+    for (let i = 0; i < 3; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(cluster.holdersOf(blob)).toEqual([1]);
+    expect(a.store.ids).toEqual([]);
+    cluster.revive(b);
+    await cluster.settle();
+    expect(b.store.ids).toEqual([]);
+    expect(await cluster.rowsOf(blob)).toBe('');
+  });
+
+  it('deletes again what a node did not confirm, with longer and longer pauses', async () => {
+    const [a] = (await start(1)) as [TestNode];
+    const blob = await makeFile('/stubborn.txt', 1);
+    await remove('/stubborn.txt');
+    let deletes = 0;
+    a.store.fault = (operation) => {
+      if (operation !== 'delete') return;
+      deletes += 1;
+      if (deletes <= 4) throw new StoreError('internal', 'The disk is slow.');
+    };
+    cluster.pass(gcGraceMs + 1_000);
+    for (let i = 0; i < 20; i += 1) {
+      await cluster.collector.step();
+      cluster.pass(1_000);
+    }
+    expect(deletes).toBe(5);
+    expect(cluster.holdersOf(blob)).toEqual([]);
+  });
+
+  it('asks a node that gives no answer a few times, not for each of its blobs', async () => {
+    const [a] = (await start(1)) as [TestNode];
+    await Promise.all(
+      Array.from({ length: 100 }, (_, index) =>
+        cluster.put([a], { copiesWanted: 1, path: `/many/${index}` }),
+      ),
+    );
+    for (let index = 0; index < 100; index += 1) await remove(`/many/${index}`);
+    cluster.pass(gcGraceMs + 1_000);
+    let deletes = 0;
+    a.store.fault = (operation) => {
+      if (operation !== 'delete') return;
+      deletes += 1;
+      const cause = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
+      throw new StoreError('unavailable', 'The node gave no answer.', { cause });
+    };
+    await cluster.collector.step();
+    expect(deletes).toBeLessThanOrEqual(8);
+    a.store.fault = undefined;
+    cluster.pass(5_000);
+    await cluster.collector.step();
+    expect(a.store.ids).toEqual([]);
+  });
+
+  it('gives every delete an expiry half a minute ahead, so that one that is late does nothing', async () => {
+    const [a] = (await start(1)) as [TestNode];
+    const blob = await makeFile('/late.txt', 1);
+    await remove('/late.txt');
+    cluster.pass(gcGraceMs + 1_000);
+    const sentAtMs = cluster.clock.now();
+    let expiresAtMs = 0;
+    const { delete: remember } = a.store;
+    a.store.delete = (id, options) => {
+      expiresAtMs = options.expiresAtMs;
+      // On its way for longer than it is valid.
+      cluster.clock.advance(30_001);
+      return remember.call(a.store, id, options);
+    };
+    await cluster.collector.step();
+    expect(expiresAtMs).toBe(sentAtMs + 30_000);
+    expect(cluster.holdersOf(blob)).toEqual([0]);
+    expect(await cluster.rowsOf(blob)).toBe('0:dropping*');
+    a.store.delete = remember;
+    // The first round after that half minute takes it for a standstill of this process.
+    for (let i = 0; i < 2; i += 1) {
+      cluster.pass(60_000);
+      await cluster.collector.step();
+    }
+    expect(cluster.holdersOf(blob)).toEqual([]);
+  });
+
+  it('takes nothing for a whole grace time after the clock was set forward', async () => {
+    const [a] = (await start(1)) as [TestNode];
+    const blob = await makeFile('/jump.txt', 1);
+    const left = await leave(a);
+    await remove('/jump.txt');
+    cluster.clock.set(cluster.clock.now() + 24 * 3_600_000);
+    await cluster.collector.step();
+    cluster.pass(gcGraceMs - 5_000);
+    await cluster.collector.step();
+    expect(a.store.ids.toSorted()).toEqual([blob, left].toSorted());
+    for (let i = 0; i < 3; i += 1) {
+      cluster.pass(gcGraceMs);
+      await cluster.collector.step();
+    }
+    expect(a.store.ids).toEqual([]);
+  });
+
+  it.each(['recovery', 'a standstill'])('takes nothing in %s', async (when) => {
+    const [a] = (await start(1)) as [TestNode];
+    const blob = await makeFile('/kept.txt', 1);
+    await remove('/kept.txt');
+    cluster.pass(gcGraceMs + 1_000);
+    if (when === 'recovery') cluster.directory.recoveryReason = 'The database is empty.';
+    else cluster.clock.advance(60_000);
+    await cluster.collector.step();
+    expect(a.store.ids).toEqual([blob]);
+  });
+
+  it('deletes many files in one go', async () => {
+    const [a, b] = (await start(2)) as [TestNode, TestNode];
+    const paths = Array.from({ length: 700 }, (_, index) => `/lots/${index}`);
+    await Promise.all(
+      paths.map((path) => cluster.put([a, b], { copiesWanted: 2, path, storedOn: [b] })),
+    );
+    await Promise.all(paths.map(remove));
+    cluster.pass(gcGraceMs + 1_000);
+    await cluster.collector.step();
+    expect([a.store.ids.length, b.store.ids.length]).toEqual([0, 0]);
+    expect((await cluster.metadata.counts()).replicas).toMatchObject({ stored: 0, dropping: 0 });
+  });
+
+  it('deletes rows of the log that are old enough', async () => {
+    await start(2);
+    await makeFile('/logged.txt', 2);
+    expect(await cluster.metadata.listLog({})).not.toEqual([]);
+    cluster.pass(20 * 60_000);
+    cluster.clock.set(cluster.clock.now() + 31 * 86_400_000);
+    await cluster.collector.step();
+    expect(await cluster.metadata.listLog({})).toEqual([]);
+  });
+});
