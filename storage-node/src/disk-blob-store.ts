@@ -35,10 +35,11 @@ import { VerifiedReader, VerifiedStream } from './verified-reader.ts';
 import { cancelled, type WriteTurn, WriteTurns } from './write-turns.ts';
 
 const openBlobsMax = 256;
-/** Bytes gathered in memory before they are written: at most this for one upload, and for all together. */
+/** Bytes of one upload that are gathered before they are written, at most and at least. */
 const batchMaxBytes = 2 ** 20;
 const batchMinBytes = 64 * 1024;
-const batchesTotalBytes = 32 * 2 ** 20;
+/** All uploads together gather so much; twice that may be on its way to the disk. */
+const batchesTotalBytes = 8 * 2 ** 20;
 /** What the file system needs for a file beyond its bytes. */
 const fileOverheadBytes = 8 * 1024;
 

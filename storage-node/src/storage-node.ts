@@ -23,7 +23,7 @@ import { Space } from './space.ts';
 import { VitalSigns } from './vital-signs.ts';
 
 /** Blocks of 1 MiB in memory for readers, at most. */
-const blocksMax = 64;
+const blocksMax = 48;
 /** What runs when the node stops may take this long to end. */
 const finishWithinMs = 10_000;
 

@@ -23,7 +23,9 @@ export async function openTestDisk(options: TestDiskOptions = {}) {
   const temporary = options.path === undefined ? await temporaryDirectory() : undefined;
   const path = options.path ?? temporary?.path ?? '';
   const clock = options.clock ?? systemClock;
-  const directory = await formatDataDirectory(path, { isFormatted: false });
+  const directory = await formatDataDirectory(path, {
+    isFormatted: options.path !== undefined,
+  });
   const space = await Space.open({ path, reserveBytes: options.reserveBytes });
   const tally = new BlobTally(directory);
   const dropClock = new DropClock(clock);
