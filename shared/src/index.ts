@@ -1,13 +1,14 @@
-export * from './blob-store.ts';
+// What is only types is exported as such: a module without code would still be loaded at each start of the command.
+export type * from './blob-store.ts';
 export * from './byte-range.ts';
 export * from './clock.ts';
-export * from './cluster-messages.ts';
+export type * from './cluster-messages.ts';
 export * from './environment.ts';
 export * from './errors.ts';
 export * from './file-path.ts';
 export * from './ids.ts';
 export * from './key-file.ts';
 export * from './node-protocol.ts';
-export * from './public-messages.ts';
+export type * from './public-messages.ts';
 export * from './replication-job.ts';
 export * from './retry-policy.ts';

@@ -31,7 +31,7 @@ export async function readClusterKey(
 
 /** Makes the file with a new random key (256 bits, hex, mode 0600) unless it is there; two makers agree on one key. */
 export async function makeKeyFile(file: string): Promise<void> {
-  const staged = `${file}.${process.pid}.new`;
+  const staged = `${file}.${randomBytes(6).toString('hex')}.new`;
   try {
     await mkdir(dirname(file), { recursive: true });
     const handle = await open(staged, 'w', 0o600);
@@ -49,7 +49,8 @@ export async function makeKeyFile(file: string): Promise<void> {
       throw new ConfigurationError(`The key file ${file} cannot be made (${code}).`);
     }
   } finally {
-    await rm(staged, { force: true });
+    // Where it could not be made, it cannot be removed either.
+    await rm(staged, { force: true }).catch(() => undefined);
   }
 }
 
