@@ -42,12 +42,12 @@ export async function makeKeyFile(file: string): Promise<void> {
       await handle.close();
     }
     // A link, unlike a rename, leaves a key that is there already alone.
-    await link(staged, file);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EEXIST') {
-      throw new ConfigurationError(`The key file ${file} cannot be made (${code}).`);
-    }
+    await link(staged, file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new ConfigurationError(`The key file ${file} cannot be made (${code}).`, { cause });
   } finally {
     // Where it could not be made, it cannot be removed either.
     await rm(staged, { force: true }).catch(() => undefined);
