@@ -6,6 +6,8 @@ describe('readConfig', () => {
     expect(readConfig({})).toEqual({
       masterUrl: 'http://127.0.0.1:7041',
       redisUrl: undefined,
+      statusPort: undefined,
+      statusHost: undefined,
       copyConcurrency: 16,
       copyConcurrencyPerNode: 8,
       logLevel: 'info',
@@ -19,8 +21,15 @@ describe('readConfig', () => {
         DFS_REDIS_URL: 'http://redis',
         DFS_COPY_CONCURRENCY: '0',
         DFS_LOG_LEVEL: 'loud',
+        DFS_PORT: 'http',
       });
-    const names = ['DFS_MASTER_URL', 'DFS_REDIS_URL', 'DFS_COPY_CONCURRENCY', 'DFS_LOG_LEVEL'];
+    const names = [
+      'DFS_MASTER_URL',
+      'DFS_REDIS_URL',
+      'DFS_COPY_CONCURRENCY',
+      'DFS_LOG_LEVEL',
+      'DFS_PORT',
+    ];
     for (const name of names) expect(read).toThrow(name);
   });
 

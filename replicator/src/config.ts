@@ -7,6 +7,9 @@ export interface ReplicatorConfig {
   readonly masterUrl: string;
   /** Absent: jobs are leased from the master. */
   readonly redisUrl: string | undefined;
+  /** Where `/healthz` and `/metrics` are served; without a port nowhere, without a host as the cluster key allows. */
+  readonly statusPort: number | undefined;
+  readonly statusHost: string | undefined;
   readonly copyConcurrency: number;
   readonly copyConcurrencyPerNode: number;
   readonly logLevel: LogLevel;
@@ -33,6 +36,11 @@ export function readConfig(
   const config: ReplicatorConfig = {
     masterUrl: read.url('DFS_MASTER_URL') ?? 'http://127.0.0.1:7041',
     redisUrl,
+    statusPort:
+      read.optional('DFS_PORT') === undefined
+        ? undefined
+        : read.integer('DFS_PORT', 0, { min: 0, max: 65_535 }),
+    statusHost: read.optional('DFS_HOST'),
     copyConcurrency,
     copyConcurrencyPerNode: Math.ceil(copyConcurrency / 2),
     logLevel,

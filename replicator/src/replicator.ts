@@ -9,6 +9,7 @@ import { MasterClient } from './master-client.ts';
 import { NodeStores } from './node-stores.ts';
 import { ReplicationReporter } from './replication-reporter.ts';
 import { ReplicationWorker } from './replication-worker.ts';
+import { serveStatus } from './status-server.ts';
 
 export interface ReplicatorOptions {
   readonly config: ReplicatorConfig;
@@ -29,6 +30,11 @@ export async function startReplicator(
 ): Promise<{ stop(): Promise<void> }> {
   const { config, clusterKey, logger } = options;
   const { masterUrl, redisUrl } = config;
+  // Before the master is there: to wait for it is no illness.
+  const statusServer =
+    config.statusPort === undefined
+      ? undefined
+      : await serveStatus({ host: config.statusHost, port: config.statusPort, clusterKey });
   const master = new MasterClient({ masterUrl, clusterKey, logger });
   await meet(master, options);
   const stores = new NodeStores({
@@ -69,6 +75,7 @@ export async function startReplicator(
       await reporter.close();
       await stores.close();
       await master.close();
+      await statusServer?.close();
     },
   };
 }
