@@ -2,7 +2,9 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { StoreError } from '@dfs/shared';
 import knexOf, { type Knex } from 'knex';
+import type { Database as Sqlite } from 'sqlite3';
 import { storeErrorOf } from './database-errors.ts';
+import { keepStatements } from './sqlite-statements.ts';
 
 /** What may be bound to a `?`. */
 export type Value = string | number | null;
@@ -163,8 +165,9 @@ function sqliteConfig(filename: string, { isWriter, made }: Part): Knex.Config {
     pool: {
       min: 1,
       max: isWriter ? 1 : readersMax,
-      afterCreate: (connection: { exec(sql: string, done: Done): void }, done: Done) => {
+      afterCreate: (connection: Sqlite, done: Done) => {
         made?.();
+        keepStatements(connection);
         connection.exec(settings.join(';'), done);
       },
     },
