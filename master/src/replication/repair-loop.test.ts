@@ -100,6 +100,38 @@ describe('the repair loop', () => {
     }
   });
 
+  it('calls off copies that are not needed any more because their node came back', async () => {
+    const [a, b, c] = (await start(4)) as [TestNode, TestNode, TestNode];
+    const blobs = await Promise.all(all(20).map(() => cluster.put([a, b, c])));
+    await cluster.settle();
+    cluster.isReplicatorDown = true;
+    cluster.kill(a);
+    cluster.pass(80_000);
+    await cluster.round();
+    expect((await cluster.metadata.counts()).replicas.wanted).toBe(20);
+    cluster.revive(a);
+    for (let i = 0; i < 3; i += 1) await cluster.round();
+    expect((await cluster.metadata.counts()).replicas.wanted).toBe(0);
+    for (const blob of blobs) expect(cluster.holdersOf(blob)).toEqual([0, 1, 2]);
+  });
+
+  it('drops a surplus copy later when a holder was in doubt as its node came back', async () => {
+    const [a, b, c] = (await start(4)) as [TestNode, TestNode, TestNode];
+    const blob = await cluster.put([a, b, c]);
+    await cluster.settle();
+    cluster.kill(a);
+    cluster.pass(80_000);
+    await cluster.settle();
+    b.state = 'suspect';
+    cluster.revive(a);
+    for (let i = 0; i < 4; i += 1) await cluster.round();
+    expect(cluster.holdersOf(blob)).toEqual([0, 1, 2, 3]);
+    b.state = 'up';
+    cluster.pass(30_000);
+    await cluster.settle();
+    expect(cluster.holdersOf(blob)).toHaveLength(3);
+  });
+
   it('trusts a node that comes back only for what it still holds', async () => {
     const [a, b, c] = (await start(4)) as [TestNode, TestNode, TestNode];
     const blobs = await Promise.all(all(10).map(() => cluster.put([a, b, c])));

@@ -239,6 +239,30 @@ describe('planRepair', () => {
       expected: ['unwant 3'],
     },
     {
+      name: 'gives up copies on their way that are too many, those tried in vain first',
+      nodes: [{}, {}, {}, {}, {}],
+      rows: [stored, stored, wanted, { state: 'wanted', attempts: 3 }, wanted],
+      expected: ['unwant 3', 'unwant 2'],
+    },
+    {
+      name: 'gives up a copy on its way to a silent node before one to a node that is up',
+      nodes: [{}, {}, {}, silent],
+      rows: [stored, stored, wanted, wanted],
+      expected: ['unwant 3'],
+    },
+    {
+      name: 'deletes a bad copy that nobody needs',
+      nodes: [{}, {}, {}, {}],
+      rows: [stored, stored, stored, corrupt],
+      expected: ['drop-surplus 3 keeping 0,1,2'],
+    },
+    {
+      name: 'makes a bad copy anew while it is needed',
+      nodes: [{}, {}, {}, {}],
+      rows: [stored, stored, corrupt],
+      expected: [],
+    },
+    {
       name: 'keeps a surplus copy while a holder was not compared since it returned',
       nodes: [{}, {}, {}, {}],
       rows: [stored, stored, stored, stored],
@@ -338,13 +362,13 @@ describe('planRepair', () => {
     expect(planRepair(blobs, [holder, small], facts)).toHaveLength(2);
   });
 
-  it('ends: applying a plan leaves nothing more to plan', () => {
+  it('ends: after two plans were carried out there is nothing more to plan', () => {
     const random = seededRandom(3);
-    for (let round = 0; round < 300; round += 1) {
+    for (let round = 0; round < 500; round += 1) {
       const { blobs, nodes, facts } = randomCluster(random);
-      const once = planRepair(blobs, nodes, facts);
-      const after = applied(blobs, once);
-      expect(planRepair(after, nodes, facts), `round ${round}`).toEqual([]);
+      const once = applied(blobs, planRepair(blobs, nodes, facts));
+      const twice = applied(once, planRepair(once, nodes, facts));
+      expect(planRepair(twice, nodes, facts), `round ${round}`).toEqual([]);
     }
   });
 

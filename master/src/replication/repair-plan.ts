@@ -37,6 +37,21 @@ export function planRepair(
   return blobs.flatMap((blob) => planBlob(blob, rooms, facts));
 }
 
+/**
+ * True when a blob has, or will have, more copies than wanted: where `planRepair` says nothing on it, something keeps it from being trimmed for now, such as
+ * a holder that is in doubt. Pure.
+ */
+export function hasSurplus(
+  blob: BlobCopies,
+  nodes: ReadonlyMap<NodeId, NodeSnapshot>,
+  facts: RepairFacts,
+): boolean {
+  const there = blob.replicas.filter(
+    ({ nodeId, state }) => state !== 'dropping' && !isLost(nodes.get(nodeId), facts.replaceAfterMs),
+  );
+  return there.length > blob.copiesWanted;
+}
+
 function planBlob(
   blob: BlobCopies,
   rooms: ReadonlyMap<NodeId, Room>,
@@ -124,17 +139,30 @@ function planSurplus(
     (copy) => copy.state === 'stored' && isConfirmed(copy.node) && facts.verified.has(copy.nodeId),
   );
   const staying = stored.filter((copy) => copy.node?.state === 'up');
-  if (staying.length < copiesWanted) return [];
+  const pending = copies.filter((copy) => copy.state === 'wanted' || copy.state === 'corrupt');
+  const wanted = pending.filter((copy) => copy.state === 'wanted');
+  const needless = staying.length + pending.length - copiesWanted;
+  const unwanted = chooseLeastPromising(wanted, needless);
+  const forgotten = unwanted.map(({ nodeId }) => ({ kind: 'unwant', blobId, nodeId }) as const);
+  if (staying.length < copiesWanted) return forgotten;
   const kept = chooseKept(staying, copiesWanted, primary);
   const confirmedNodes = kept.map((copy) => copy.nodeId);
-  const pending = copies.filter((copy) => copy.state === 'wanted' || copy.state === 'corrupt');
-  const surplus = stored.filter((copy) => !kept.includes(copy));
+  // A bad copy that nobody needs is deleted rather than made anew.
+  const corrupt = pending.filter((copy) => copy.state === 'corrupt');
+  const surplus = [...corrupt, ...stored.filter((copy) => !kept.includes(copy))];
   return [
-    ...pending.map(({ nodeId }) => ({ kind: 'unwant', blobId, nodeId }) as const),
+    ...forgotten,
     ...surplus.map(({ nodeId }) => {
       return { kind: 'drop-surplus', blobId, nodeId, confirmedNodes } as const;
     }),
   ];
+}
+
+/** Copies on their way that can be given up: first those whose target does not take them now. */
+function chooseLeastPromising(wanted: readonly Copy[], count: number): Copy[] {
+  const rank = (copy: Copy) => [Number(copy.node?.state === 'up'), -copy.attempts];
+  const ranked = wanted.toSorted((a, b) => compareRanks(rank(a), rank(b)));
+  return ranked.slice(0, Math.max(0, count));
 }
 
 /** The copies to keep: the primary, then zones without one, then nodes with more room. */
