@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
@@ -38,26 +39,70 @@ export async function get(
     return;
   }
   const target = await targetOf(local, name);
-  const staged = join(
-    dirname(target),
-    `.${basename(target).slice(0, 200)}.${randomBytes(4).toString('hex')}.part`,
-  );
+  const showing = (size: number) => showProgress(name, size);
+  const got = (await isSpecial(target))
+    ? await writeInto(target, (sink) => download(api, urlPath, sink, showing))
+    : await writeBeside(target, (sink) => download(api, urlPath, sink, showing));
+  if (options.json) printJson({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
+  else print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
+}
+
+/** Has a new file filled beside the target and renames it when it is whole; nothing is left of it otherwise, also when a signal ends this process. */
+async function writeBeside(
+  target: string,
+  fill: (sink: Sink) => Promise<Download>,
+): Promise<Download> {
+  // Letters of up to four bytes each: a name may have 255.
+  const label = [...basename(target)].slice(0, 40).join('');
+  const staged = join(dirname(target), `.${label}.${randomBytes(4).toString('hex')}.part`);
   const handle = await openStaged(staged, target);
-  let got: Download;
+  const onSignal = (signal: NodeJS.Signals) => {
+    rmSync(staged, { force: true });
+    process.exit(signal === 'SIGINT' ? 130 : 143);
+  };
+  for (const signal of endingSignals) process.once(signal, onSignal);
   try {
-    got = await download(api, urlPath, fileSink(handle), (size) => showProgress(name, size));
+    const got = await fill(fileSink(handle));
     await handle.sync();
     await handle.close();
     await rename(staged, target);
+    return got;
   } catch (error) {
     await handle.close().catch(() => {
       // Closed already: the rename failed.
     });
     await rm(staged, { force: true });
     throw error;
+  } finally {
+    for (const signal of endingSignals) process.off(signal, onSignal);
   }
-  if (options.json) printJson({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
-  else print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
+}
+
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** A device or a named pipe is written to: a file must not take its place. */
+async function writeInto(
+  target: string,
+  fill: (sink: Sink) => Promise<Download>,
+): Promise<Download> {
+  const handle = await open(target, 'w');
+  try {
+    return await fill({
+      write: async (chunk) => {
+        for (let at = 0; at < chunk.length; ) {
+          at += (await handle.write(chunk, at, chunk.length - at, null)).bytesWritten;
+        }
+      },
+      rewind: undefined,
+    });
+  } finally {
+    await handle.close();
+  }
+}
+
+async function isSpecial(target: string): Promise<boolean> {
+  const found = await stat(target).catch(() => undefined);
+  return found !== undefined && !found.isFile() && !found.isDirectory();
 }
 
 /** A path of the store, or `id:<file id>`. */

@@ -448,7 +448,7 @@ describe('the public port', () => {
     beforeAll(async () => {
       await cluster.store('/list/b.txt', 'b');
       await cluster.store('/list/a.txt', 'a');
-      await cluster.store('/list/<script>alert(1)</script>', 'x');
+      await cluster.store('/list/<script>alert(1)&"\'', 'x');
       await cluster.store('/list/deep/er/c.txt', 'c');
     });
 
@@ -457,7 +457,7 @@ describe('the public port', () => {
       const { path, entries } = answer.json<ListAnswer>();
       expect(path).toBe('/list');
       expect(entries.map(({ name, kind }) => [name, kind])).toEqual([
-        ['<script>alert(1)</script>', 'file'],
+        ['<script>alert(1)&"\'', 'file'],
         ['a.txt', 'file'],
         ['b.txt', 'file'],
         ['deep', 'directory'],

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { contentOf, contentStream, md5Of, md5OfContent } from './harness/content
 import { headOf } from './harness/disk.ts';
 import { temporaryDirectory } from './harness/guard.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
-import { startDfs, userEnvironment } from './harness/program.ts';
+import { Program, startDfs, userEnvironment } from './harness/program.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
 describe('put and get', () => {
@@ -315,6 +316,39 @@ describe('get from a store that does not send what it says', () => {
     expect((await getting.finished).code).toBe(0);
     expect(readFileSync(target).equals(right)).toBe(true);
     expect(readdirSync(folder)).toEqual(['target.bin']);
+  });
+
+  it('leaves nothing when it is ended in the middle', async () => {
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, headers);
+      response.write(right.subarray(0, 100_000));
+    });
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const folder = temporaryDirectory('ended');
+      const getting = startDfs(['get', '/file.bin'], { environment, cwd: folder });
+      await waitUntil('half of it to lie there', () => {
+        const [staged] = readdirSync(folder);
+        return staged && readFileSync(join(folder, staged)).length > 0;
+      });
+      expect((await getting.stop(signal)).code).toBe(code);
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
+
+  it('writes into a named pipe instead of replacing it', async () => {
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, headers).end(right);
+    });
+    const pipe = join(temporaryDirectory('pipe'), 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const reading = new Program(['cat', pipe], { environment });
+    const got = await startDfs(['get', '/file.bin', pipe], { environment }).finished;
+    expect(got.code, got.stderr).toBe(0);
+    expect((await reading.finished).bytes.equals(right)).toBe(true);
+    expect(statSync(pipe).isFIFO()).toBe(true);
   });
 
   it('goes on where a broken answer stopped, for the same content only', async () => {

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { forgetProcess, watchProcess } from './guard.ts';
-import { waitUntil } from './wait-until.ts';
+import { InVain, waitUntil } from './wait-until.ts';
 
 /** The command as it is installed: the committed launcher of the client. */
 export const dfsCommand = fileURLToPath(new URL('../../../bin/dfs.js', import.meta.url));
@@ -80,7 +80,7 @@ export class Program {
       `${pattern} in the output of process ${this.pid}, which was:\n${this.output}`,
       () => {
         const match = pattern.exec(this.output);
-        if (!match && this.hasEnded) throw new Error(`it ended with:\n${this.output}`);
+        if (!match && this.hasEnded) throw new InVain(`It ended with:\n${this.output}`);
         return match;
       },
       { withinMs },

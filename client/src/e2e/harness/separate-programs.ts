@@ -8,7 +8,7 @@ import { sendHttp } from './http.ts';
 import { shortTimes } from './local-cluster.ts';
 import { childrenOf, type Program, startDfs, userEnvironment } from './program.ts';
 import { Store } from './store.ts';
-import { waitUntil } from './wait-until.ts';
+import { InVain, waitUntil } from './wait-until.ts';
 
 /** A port of 127.0.0.1 that was free a moment ago. */
 export function freePort(): Promise<number> {
@@ -162,7 +162,7 @@ export class SeparatePrograms extends Store {
     try {
       await waitForHealth(`http://127.0.0.1:${node.port}`, node.program);
       await waitUntil(`${node.name} to register`, async () => {
-        if (node.program.hasEnded) throw new Error(node.program.output);
+        if (node.program.hasEnded) throw new InVain(node.program.output);
         const url = node.proxy?.url ?? `http://127.0.0.1:${node.port}`;
         const known = (await this.nodes()).find(({ name }) => name === node.name);
         return known?.state === 'up' && known.url === url;
@@ -218,7 +218,7 @@ export class SeparatePrograms extends Store {
 
 async function waitForHealth(url: string, program: Program): Promise<void> {
   await waitUntil(`an answer from ${url}`, async () => {
-    if (program.hasEnded) throw new Error(program.output);
+    if (program.hasEnded) throw new InVain(program.output);
     return (await sendHttp(url, { path: '/healthz' })).status === 200;
   });
 }

@@ -38,7 +38,8 @@ export abstract class Store {
 
   /** Runs it, expects success, and gives what it printed as JSON. */
   async dfsJson<T>(args: readonly string[], options: StartOptions = {}): Promise<T> {
-    const finished = await this.dfs([...args, '--json'], options);
+    const [command = '', ...rest] = args;
+    const finished = await this.dfs([command, '--json', ...rest], options);
     expect(finished.code, finished.stderr).toBe(0);
     return finished.json<T>();
   }
@@ -92,9 +93,12 @@ export abstract class Store {
   log = (query: Record<string, string> = {}) =>
     this.#json<LogAnswer[]>(`/api/v1/log?${new URLSearchParams(query)}`);
 
-  /** Names in a directory, all pages. */
-  async names(path = '/'): Promise<string[]> {
-    const names: string[] = [];
+  /** Names in a directory. */
+  names = async (path = '/') => (await this.list(path)).map(({ name }) => name);
+
+  /** A directory, all pages. */
+  async list(path: string): Promise<ListAnswer['entries']> {
+    const entries: ListAnswer['entries'][number][] = [];
     let next: string | undefined;
     do {
       const after = next === undefined ? '' : `?after=${encodeURIComponent(next)}`;
@@ -102,10 +106,10 @@ export abstract class Store {
       const answer = await this.send({ path: folder, headers: { Accept: 'application/json' } });
       expect(answer.status, answer.text).toBe(200);
       const page = answer.json<ListAnswer>();
-      names.push(...page.entries.map((entry) => entry.name));
+      entries.push(...page.entries);
       next = page.next;
     } while (next !== undefined);
-    return names;
+    return entries;
   }
 
   isReady = async () =>
@@ -143,15 +147,21 @@ export abstract class Store {
     );
   }
 
-  /** Resolves once the nodes hold exactly the copies that the store knows of: nothing is left over, nothing is missing. */
+  /**
+   * Resolves once the nodes hold exactly the copies of the files that there are: nothing is missing, and nothing is left over of what was deleted, replaced or
+   * given up.
+   */
   waitUntilTidy(wait: WaitOptions = {}): Promise<StatusAnswer> {
     return waitUntil(
-      'disks that hold what the store knows and nothing else',
+      'disks that hold the copies of the files there are and nothing else',
       async () => {
         const status = await this.waitForAllCopies({ withinMs: 0 });
         const { copies, staged } = await this.onDisk();
-        if (copies === status.replicas.stored && staged === 0) return status;
-        throw new Error(`${copies} copies on disks, ${staged} staged; ${JSON.stringify(status)}`);
+        const facts = `${copies} copies on disks, ${staged} staged; ${JSON.stringify(status)}`;
+        if (copies !== status.replicas.stored || staged > 0) throw new Error(facts);
+        const wanted = await this.#copiesBelow('/');
+        if (copies === wanted) return status;
+        throw new Error(`${wanted} copies wanted of all files; ${facts}`);
       },
       { withinMs: 90_000, everyMs: 250, ...wait },
     );
@@ -163,6 +173,21 @@ export abstract class Store {
     const copies = await Promise.all(folders.map(copiesOnDisk));
     const staged = await Promise.all(folders.map(stagedOnDisk));
     return { copies: copies.flat().length, staged: staged.flat().length };
+  }
+
+  /** How many copies the files in a directory and below it want in all. */
+  async #copiesBelow(directory: string): Promise<number> {
+    let count = 0;
+    for (const { name, kind } of await this.list(directory)) {
+      const path = `${directory.replace(/\/$/, '')}/${name}`;
+      if (kind === 'directory') {
+        count += await this.#copiesBelow(path);
+        continue;
+      }
+      const { blobs, copies } = await this.stat(path);
+      count += blobs.length * copies.wanted;
+    }
+    return count;
   }
 
   async #json<T>(path: string): Promise<T> {

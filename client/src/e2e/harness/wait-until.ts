@@ -6,10 +6,14 @@ export interface WaitOptions {
   readonly everyMs?: number;
 }
 
+/** Thrown by a `look` that knows that waiting is useless. */
+export class InVain extends Error {}
+
 type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
 
 /**
- * Looks again and again until `look` gives something true, and gives that. A `look` that throws is looked at again, too. Rejects after
+ * Looks again and again until `look` gives something true, and gives that. A `look` that throws is looked at again, too,
+ * unless it throws `InVain`. Rejects after
  * `withinMs` (30 s by default) with what was waited for and the last failure.
  */
 export async function waitUntil<T>(
@@ -25,6 +29,7 @@ export async function waitUntil<T>(
       if (found) return found as Truthy<T>;
       failure = undefined;
     } catch (error) {
+      if (error instanceof InVain) throw error;
       failure = error;
     }
     if (performance.now() - startedAtMs > withinMs) {
