@@ -5,8 +5,6 @@ import { BlobCopies, type Copy } from './blob-copies.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 import type { OpenedFile, OpenRequest } from './file-types.ts';
 
-/** Up to this a content is read whole before the answer begins, so that it goes out in one write. */
-const shortReadBytes = 256 * 2 ** 10;
 /** A reader that took nothing for this long is slow; that its node hung up meanwhile is not the node's fault. */
 const slowReaderMs = 2_000;
 
@@ -30,7 +28,7 @@ export async function openFile(
   const release = dependencies.inUse.reading(spans.map(({ blob }) => blob.blobId));
   const [only] = spans;
   try {
-    if (spans.length === 1 && only && lengthOf(only) <= shortReadBytes) {
+    if (spans.length === 1 && only && lengthOf(only) <= dependencies.config.shortReadBytes) {
       const opened = await readShort(dependencies, { ...request, file, span: only });
       release();
       return opened;

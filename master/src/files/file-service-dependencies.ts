@@ -1,4 +1,4 @@
-import type { Clock, ReplicationJob } from '@dfs/shared';
+import type { BlobId, Clock, ReplicationJob } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
@@ -20,12 +20,15 @@ export interface FileServiceConfig {
   readonly heldTotalBytes: number;
   /** What is read ahead of each transfer. */
   readonly readAheadBytes: number;
+  /** Up to this a content is read whole before the answer begins, so that it goes out in one write. */
+  readonly shortReadBytes: number;
 }
 
 export const defaultFileServiceConfig = {
   heldBodyBytes: 2 ** 20,
   heldTotalBytes: 64 * 2 ** 20,
   readAheadBytes: 256 * 2 ** 10,
+  shortReadBytes: 256 * 2 ** 10,
 } as const;
 
 /** What the file service is made of. */
@@ -46,10 +49,13 @@ export interface FileServiceSettings {
   readonly contentTypeOf: (name: string) => string;
   /** By default the system's timer. */
   readonly wait?: Wait;
+  /** By default random ids that sort by time. */
+  readonly newBlobId?: () => BlobId;
 }
 
 /** The same with what its parts share. */
 export interface FileServiceDependencies extends FileServiceSettings {
   readonly wait: Wait;
+  readonly newBlobId: () => BlobId;
   readonly held: HeldBytes;
 }

@@ -1,5 +1,5 @@
 import { setTimeout as timeout } from 'node:timers/promises';
-import { StoreError, shardOf } from '@dfs/shared';
+import { newBlobId, StoreError, shardOf } from '@dfs/shared';
 import type { NamedFile, Replica } from '../metadata/metadata-repository.ts';
 import { openFile } from './failover-reader.ts';
 import { infoOfStored } from './file-info.ts';
@@ -14,6 +14,7 @@ export function createFileService(settings: FileServiceSettings): FileService {
   const dependencies: FileServiceDependencies = {
     ...settings,
     wait: settings.wait ?? wait,
+    newBlobId: settings.newBlobId ?? newBlobId,
     held: new HeldBytes(settings.config.heldTotalBytes),
   };
   const { metadata, nodes, config } = dependencies;

@@ -4,7 +4,6 @@ import {
   type FileId,
   fileIdOfFirstBlob,
   type NodeId,
-  newBlobId,
   type PutOptions,
   StoreError,
 } from '@dfs/shared';
@@ -77,7 +76,7 @@ export async function storeBlob(
 
 /** One attempt at one node, under an id of its own. */
 async function putOnce(
-  { metadata, nodes, inUse }: FileServiceDependencies,
+  { metadata, nodes, inUse, newBlobId }: FileServiceDependencies,
   upload: BlobUpload,
   primary: NodeId,
 ): Promise<Pick<PlacedBlob, 'blobId' | 'receipt' | 'release'>> {

@@ -7,15 +7,17 @@ type ChangeListener = Parameters<NodeDirectory['onChange']>[0];
 
 /** A storage node in a test: its state is what the master believes, its store what is there. */
 export class TestNode {
-  readonly id: NodeId = newNodeId();
+  readonly id: NodeId;
   readonly name: string;
   readonly store: TestStore;
   readonly capacityBytes: number;
   state: NodeState = 'up';
   publicUrl: string | undefined;
   reservedBytes = 0;
+  silentForMs = 0;
 
-  constructor(name: string, store: TestStore, capacityBytes: number) {
+  constructor(id: NodeId, name: string, store: TestStore, capacityBytes: number) {
+    this.id = id;
     this.name = name;
     this.store = store;
     this.capacityBytes = capacityBytes;
@@ -34,7 +36,7 @@ export class TestNode {
       usedBytes,
       freeBytes: Math.max(0, this.capacityBytes - usedBytes - this.reservedBytes),
       inFlight: 0,
-      silentForMs: 0,
+      silentForMs: this.silentForMs,
     };
   }
 }
@@ -50,11 +52,12 @@ export class TestNodes implements NodeDirectory {
     this.#clock = clock;
   }
 
-  add(capacityBytes = 2 ** 40): TestNode {
+  add(capacityBytes = 2 ** 40, nodeId: NodeId = newNodeId()): TestNode {
     const peerOf = (id: NodeId) => this.all.find((node) => node.id === id)?.store;
     const store = new TestStore({ clock: this.#clock, peerOf, capacityBytes });
-    const node = new TestNode(`node-${this.all.length + 1}`, store, capacityBytes);
+    const node = new TestNode(nodeId, `node-${this.all.length + 1}`, store, capacityBytes);
     this.all.push(node);
+    for (const listener of this.#listeners) listener({ id: nodeId, state: 'up', isNew: true });
     return node;
   }
 

@@ -70,6 +70,23 @@ export class TestStore extends MemoryBlobStore {
   }
 }
 
+/** The bytes that a store holds whole and good, past all its faults; undefined when it does not. */
+export async function goodBytesIn(store: TestStore, id: BlobId): Promise<Buffer | undefined> {
+  const { fault, fateOfRead } = store;
+  store.fault = undefined;
+  store.fateOfRead = undefined;
+  try {
+    const { bytes } = await store.open(id);
+    const [content, error] = await gatherUntilError(bytes);
+    return error ? undefined : content;
+  } catch {
+    return undefined;
+  } finally {
+    store.fault = fault;
+    store.fateOfRead = fateOfRead;
+  }
+}
+
 async function gatherUntilError(stream: Readable): Promise<[Buffer, Error | undefined]> {
   const chunks: Buffer[] = [];
   try {
