@@ -35,8 +35,9 @@ export class DataDirectory {
     return `${this.path}/staging/${id}.${this.#staged}`;
   }
 
+  /** A file to write to when a sign of life is wanted from the disk. */
   get probePath(): string {
-    return join(this.path, 'staging', 'probe');
+    return join(this.path, '.probe');
   }
 
   /** Makes what was named in or removed from the blob's folder before this call durable. */
