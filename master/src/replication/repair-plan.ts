@@ -140,9 +140,12 @@ function planSurplus(
   );
   const staying = stored.filter((copy) => copy.node?.state === 'up');
   const pending = copies.filter((copy) => copy.state === 'wanted' || copy.state === 'corrupt');
-  const wanted = pending.filter((copy) => copy.state === 'wanted');
-  const needless = staying.length + pending.length - copiesWanted;
-  const unwanted = chooseLeastPromising(wanted, needless);
+  const promising = pending.filter((copy) => countsAsCopy(copy, facts));
+  const needless = staying.length + promising.length - copiesWanted;
+  const unwanted = [
+    ...pending.filter((copy) => !promising.includes(copy)),
+    ...chooseLeastPromising(promising, needless),
+  ].filter((copy) => copy.state === 'wanted');
   const forgotten = unwanted.map(({ nodeId }) => ({ kind: 'unwant', blobId, nodeId }) as const);
   if (staying.length < copiesWanted) return forgotten;
   const kept = chooseKept(staying, copiesWanted, primary);
@@ -158,10 +161,14 @@ function planSurplus(
   ];
 }
 
-/** Copies on their way that can be given up: first those whose target does not take them now. */
-function chooseLeastPromising(wanted: readonly Copy[], count: number): Copy[] {
-  const rank = (copy: Copy) => [Number(copy.node?.state === 'up'), -copy.attempts];
-  const ranked = wanted.toSorted((a, b) => compareRanks(rank(a), rank(b)));
+/** Copies on their way that can be given up: first those whose target does not take them now. A bad copy there is made anew first of all. */
+function chooseLeastPromising(pending: readonly Copy[], count: number): Copy[] {
+  const rank = (copy: Copy) => [
+    Number(copy.state === 'corrupt'),
+    Number(copy.node?.state === 'up'),
+    -copy.attempts,
+  ];
+  const ranked = pending.toSorted((a, b) => compareRanks(rank(a), rank(b)));
   return ranked.slice(0, Math.max(0, count));
 }
 
