@@ -241,9 +241,10 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     turn.whenCancelled((reason) => bytes.destroy(reason));
     const describe = (receipt: BlobReceipt): StoredBlob => {
       if (receipt.md5 === md5) return { ...description, storedAtMs: this.#deps.clock.now() };
+      // The source checked its blocks and describes the right content: the bytes changed on their way, and its copy must not be given up for that.
       throw new StoreError(
-        'corrupt',
-        `The source ${source.nodeId} gave other bytes for the blob ${blobId} (MD5 ${receipt.md5} instead of ${md5}).`,
+        'unavailable',
+        `The bytes of the blob ${blobId} changed on their way from ${source.nodeId} (MD5 ${receipt.md5} instead of ${md5}).`,
       );
     };
     try {
