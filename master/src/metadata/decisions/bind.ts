@@ -25,7 +25,7 @@ import type {
 import { entryKeyOf } from '../root-entries.ts';
 import { isPublicAt } from '../visibility.ts';
 import { checkCondition, taken } from './conditions.ts';
-import { findChain, makeDirectories } from './directories.ts';
+import { findChain, makeDirectories, needWayTo } from './directories.ts';
 import { findFreeNumber } from './free-number.ts';
 
 /** How long an idempotency key is known. */
@@ -37,6 +37,7 @@ export const decideBind = (draft: Draft, requests: readonly BindRequest[]): Bind
 
 function bind(draft: Draft, request: BindRequest): BindOutcome {
   for (const { blobId } of request.blobs) draft.blobs.need(blobId);
+  needWayTo(draft, request.path);
   const repeated = findKnown(draft, request);
   if (repeated) return repeated;
   const { path } = request;

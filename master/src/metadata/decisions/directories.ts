@@ -8,9 +8,8 @@ const rootKey = entryKeyOf(nowhereId, '');
 
 /** The directory of this path and those above it, from the root; what is missing is made. Rejects with `not-a-directory`. */
 export function makeDirectories(draft: Draft, path: FilePath): Entry[] {
-  const names = namesOf(path);
-  const chain = [rootOf(draft, names)];
-  for (const name of names) {
+  const chain = [rootOf(draft, path)];
+  for (const name of namesOf(path)) {
     const parent = chain.at(-1) as Entry;
     const entry = draft.child(parent.id, name) ?? makeDirectory(draft, parent, name);
     if (entry.kind !== 'directory') throw notADirectory(path, name);
@@ -21,9 +20,8 @@ export function makeDirectories(draft: Draft, path: FilePath): Entry[] {
 
 /** The entry of this path and those above it, from the root; undefined when a name is absent or a parent is a file. */
 export function findChain(draft: Draft, path: FilePath): Entry[] | undefined {
-  const names = namesOf(path);
-  const chain = [rootOf(draft, names)];
-  for (const name of names) {
+  const chain = [rootOf(draft, path)];
+  for (const name of namesOf(path)) {
     const parent = chain.at(-1) as Entry;
     const entry = parent.kind === 'directory' ? draft.child(parent.id, name) : null;
     if (!entry) return undefined;
@@ -32,9 +30,15 @@ export function findChain(draft: Draft, path: FilePath): Entry[] | undefined {
   return chain;
 }
 
-/** The root never changes its id, so the first name below it is read together with it. */
-function rootOf(draft: Draft, [first]: readonly string[]): Entry {
+/** Asks for what is known to be needed on the way to a path: the root, whose id never changes, and the first name below it. */
+export function needWayTo(draft: Draft, path: FilePath): void {
+  draft.entries.need(rootKey);
+  const [first] = namesOf(path);
   if (first !== undefined) draft.entries.need(entryKeyOf(rootId, first));
+}
+
+function rootOf(draft: Draft, path: FilePath): Entry {
+  needWayTo(draft, path);
   const root = draft.entries.get(rootKey);
   if (!root) throw new StoreError('internal', 'The metadata database has no root directory.');
   return root;

@@ -6,6 +6,7 @@ import { describeInventories } from './inventory-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
 import { describeRaces } from './race-suite.ts';
+import { describeRandomWrites } from './random-suite.ts';
 import { describeTree } from './tree-suite.ts';
 
 /** Proves that a repository keeps the promises of `MetadataRepository`. `open` gives one on a new database. */
@@ -18,5 +19,6 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('inventories', () => describeInventories(open));
     describe('collection', () => describeCollection(open));
     describe('keeping', () => describeKeeping(open));
+    describe('any mixture', () => describeRandomWrites(open));
   });
 }

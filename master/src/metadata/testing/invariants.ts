@@ -1,0 +1,54 @@
+import { expect } from 'vitest';
+import { nowhereId, rootId, trashId } from '../root-entries.ts';
+import type { MetadataHarness } from './metadata-harness.ts';
+
+/** Queries that find rows that contradict each other: each must give nothing. */
+const contradictions: Readonly<Record<string, string>> = {
+  'entries without a parent directory': `select e.id from entries e left join entries p on p.id = e.parent_id
+    where e.parent_id <> '${nowhereId}' and (p.id is null or p.kind <> 'directory')`,
+  'names of contents that are not there': `select e.id from entries e left join files f on f.id = e.file_id
+    where (e.kind = 'file' and f.id is null) or (e.kind = 'directory' and e.file_id is not null)`,
+  'contents without a name':
+    'select id from files where id not in (select file_id from entries where file_id is not null)',
+  'contents without blobs': 'select id from files where id not in (select file_id from file_blobs)',
+  'blobs of contents that are not there':
+    'select blob_id from file_blobs where file_id not in (select id from files)',
+  'blobs referred to without a row':
+    'select blob_id from file_blobs where blob_id not in (select id from blobs)',
+  'blobs that wait for collection while something refers to them, or do not wait while nothing does': `
+    select id from blobs where (unreferenced_since is null) <> (id in (select blob_id from file_blobs))`,
+  'copies of unknown blobs':
+    'select blob_id from replicas where blob_id not in (select id from blobs)',
+  'copies kept of a blob that was given up': `select r.blob_id from replicas r join blobs b on b.id = r.blob_id
+    where b.released = 1 and r.state <> 'dropping'`,
+  'a wrong number of missing copies': `select b.id from blobs b where b.short <>
+    case when b.unreferenced_since is not null then 0
+    when b.copies_wanted > (select count(*) from replicas r where r.blob_id = b.id and r.state <> 'dropping')
+    then b.copies_wanted - (select count(*) from replicas r where r.blob_id = b.id and r.state <> 'dropping')
+    else 0 end`,
+  'a wrong word on being lost': `select b.id from blobs b where b.lost <>
+    case when b.unreferenced_since is null
+    and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored') then 1 else 0 end`,
+  'not exactly one primary': `select blob_id from replicas group by blob_id
+    having sum(case when role = 'primary' then 1 else 0 end) > 1
+    or (sum(case when state = 'stored' then 1 else 0 end) > 0
+    and sum(case when role = 'primary' and state = 'stored' then 1 else 0 end) <> 1)`,
+  'work without a time': `select blob_id from replicas where (state = 'stored') <> (next_attempt_at is null)`,
+  'wrong totals': `select id from totals where
+    files <> (select count(*) from entries where kind = 'file')
+    or directories <> (select count(*) from entries where kind = 'directory' and id not in ('${rootId}', '${trashId}'))
+    or logical_bytes <> (select coalesce(sum(size_bytes), 0) from files)
+    or stored_copies <> (select count(*) from replicas where state = 'stored')`,
+  'gaps in the journal': `select number from changes where number > 1
+    and number - 1 not in (select number from changes)`,
+};
+
+/** Looks at all tables for rows that contradict each other. `hint`: shown when some are found. */
+export async function expectNoContradictions(
+  { rows }: MetadataHarness,
+  hint: string,
+): Promise<void> {
+  for (const [what, sql] of Object.entries(contradictions)) {
+    expect(await rows(sql), `${what} (${hint})`).toEqual([]);
+  }
+}
