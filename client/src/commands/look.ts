@@ -149,12 +149,16 @@ const healthTexts: Readonly<Record<StatusAnswer['health'], string>> = {
   recovery: 'The master waits for its database and serves nothing.',
 };
 
+const recoveryHint =
+  'Nothing was changed on any node. Bring back the database that belongs to them, or run "dfs restore" to rebuild it from them.';
+
 /** `dfs status`: is my data safe? Resolves with whether it is. */
 export async function status(api: StoreApi, { json }: JsonOption): Promise<boolean> {
   const answer = await api.getJson<StatusAnswer>('/api/v1/status');
   if (json) printJson(answer);
   else {
     print(answer.recovery ?? healthTexts[answer.health]);
+    if (answer.health === 'recovery') print(recoveryHint);
     print(
       `files     ${answer.files} in ${answer.directories} directories, ${bytesText(answer.bytes)}`,
     );

@@ -56,6 +56,7 @@ export async function runChaos({ rounds, seed, redis }: ChaosOptions): Promise<v
   } catch (error) {
     const failure = error as Error;
     failure.message = `${failure.message} (seed ${seed})`;
+    process.stdout.write(`${cluster.lastWords()}\n`);
     throw failure;
   } finally {
     await cluster.dispose();

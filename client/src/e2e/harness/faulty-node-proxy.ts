@@ -9,7 +9,7 @@ import type { AddressInfo, Socket } from 'node:net';
 
 /** What may happen to a request on its way to a node. */
 export type Fault =
-  /** Answered in place of the node; the body is read first, so that nobody is cut off. */
+  /** Answered in place of the node, in its words; the body is read first, so that nobody is cut off. */
   | { readonly kind: 'status'; readonly status: number; readonly retryAfter?: number }
   /** Taken and never answered. */
   | { readonly kind: 'hang' }
@@ -138,12 +138,24 @@ export class FaultyNodeProxy {
   }
 }
 
+/** How a node names what each status means. */
+const codeOfStatus: Readonly<Record<number, string>> = {
+  429: 'too-many-requests',
+  500: 'internal',
+  503: 'unavailable',
+  507: 'no-room',
+};
+
 function refuse(response: ServerResponse, fault: Extract<Fault, { kind: 'status' }>): void {
+  const code = codeOfStatus[fault.status] ?? 'internal';
+  const body = JSON.stringify({ error: { code, message: 'The test broke this node.' } });
   response.writeHead(fault.status, {
-    'Content-Type': 'text/plain',
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+    'X-DFS-Error': code,
     ...(fault.retryAfter === undefined ? {} : { 'Retry-After': String(fault.retryAfter) }),
   });
-  response.end('broken by the test');
+  response.end(body);
 }
 
 function passAnswer(

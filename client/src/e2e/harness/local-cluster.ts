@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { forgetProcess, temporaryDirectory, watchProcess } from './guard.ts';
@@ -157,6 +157,16 @@ export class LocalCluster extends Store {
       },
       { withinMs: 60_000 },
     );
+  }
+
+  /** What the launcher said and what each program logged last, for a test that cannot go on. */
+  lastWords(): string {
+    const folder = join(this.dataDir, 'logs');
+    const logs = readdirSync(folder).map((name) => {
+      const lines = readFileSync(join(folder, name), 'utf8').trim().split('\n');
+      return `--- ${name}\n${lines.slice(-25).join('\n')}`;
+    });
+    return [`--- dfs up`, this.launcher.output, ...logs].join('\n');
   }
 
   /** Ctrl-C. Resolves when the launcher and all its programs ended. */

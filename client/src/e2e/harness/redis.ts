@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { temporaryDirectory } from './guard.ts';
-import { Program, waitForEnd } from './program.ts';
+import { Program } from './program.ts';
 import { freePort } from './separate-programs.ts';
 
 /** Where Redis is installed; undefined where it is not, which is a failure under `CI=true`. */
@@ -51,9 +51,9 @@ export class TestRedis {
 
   /** As a crash does; it comes back with what it had written. */
   async killAndRestart(): Promise<void> {
-    const { pid } = this.#program;
     this.#program.kill('SIGKILL');
-    await waitForEnd([pid]);
+    // Only when it was waited for, all its threads have let go of the port.
+    await this.#program.finished;
     this.#program = this.#launch();
     await this.#program.printed(/Ready to accept connections/i);
   }
