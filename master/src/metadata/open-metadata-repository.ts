@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Clock, type ClusterId, StoreError } from '@dfs/shared';
+import { type Clock, type ClusterId, ConfigurationError, StoreError } from '@dfs/shared';
 import { acquireDiskLock } from '@dfs/shared/disk-lock';
 import { Database } from './database.ts';
 import type { GroupCommitParts } from './group-commit.ts';
@@ -58,8 +58,13 @@ async function lockFolderOf(sqliteFile: string | undefined) {
   if (sqliteFile === undefined) {
     throw new StoreError('invalid-request', 'Neither a database URL nor a file was given.');
   }
-  await mkdir(dirname(sqliteFile), { recursive: true });
-  return acquireDiskLock(dirname(sqliteFile), { what: 'master' });
+  const folder = dirname(sqliteFile);
+  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw new ConfigurationError(`The data directory ${folder} cannot be made: ${cause.code}.`, {
+      cause,
+    });
+  });
+  return acquireDiskLock(folder, { what: 'master' });
 }
 
 async function readIdentity(database: Database): Promise<ClusterIdentity> {
