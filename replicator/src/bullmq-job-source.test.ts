@@ -7,7 +7,7 @@ import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BullmqJobSource, type BullmqJobSourceOptions } from './bullmq-job-source.ts';
 import { describeJobSource } from './describe-job-source.ts';
-import { makeGate, makeJob, recordingLogger } from './test-fixtures.ts';
+import { eventually, makeGate, makeJob, recordingLogger } from './test-fixtures.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());
@@ -89,8 +89,8 @@ describe.skipIf(!redis)('with a real Redis', () => {
       throw new StoreError('unavailable', 'The node is busy.');
     });
     await master.enqueue([makeJob()]);
-    await expect.poll(() => times.length, { timeout: 5_000 }).toBe(3);
-    await expect.poll(() => master.outstanding()).toBe(0);
+    await eventually(() => times.length).toBe(3);
+    await eventually(() => master.outstanding()).toBe(0);
     // Half of 250 ms, then of 500 ms: the shortest that the shared policy allows. Timers of Redis are coarse.
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(100);
     expect((times[2] ?? 0) - (times[1] ?? 0)).toBeGreaterThan(200);
@@ -141,13 +141,13 @@ describe.skipIf(!redis)('with a real Redis', () => {
     void slow.run(handler);
     void other.run(handler);
     await master.enqueue([makeJob()]);
-    await expect.poll(() => runs).toBe(1);
+    await eventually(() => runs).toBe(1);
     // Its lock lasts 400 ms: the time for three of them passes in Redis, looked at by two checkers of stalled jobs.
     const startedAt = Date.now();
-    await expect.poll(() => Date.now() - startedAt, { timeout: 5_000 }).toBeGreaterThan(1_200);
+    await eventually(() => Date.now() - startedAt).toBeGreaterThan(1_200);
     expect(runs).toBe(1);
     gate.open();
-    await expect.poll(() => master.outstanding()).toBe(0);
+    await eventually(() => master.outstanding()).toBe(0);
     await slow.close();
     await other.close();
     await master.close();
@@ -183,11 +183,11 @@ describe.skipIf(!redis)('with a real Redis', () => {
       if (job.path === '/before') await gate.opened;
     });
     await master.enqueue([makeJob({ path: '/before' }), makeJob({ path: '/before' })]);
-    await expect.poll(() => seen.length).toBe(2);
+    await eventually(() => seen.length).toBe(2);
     await master.connection.flushall();
     gate.open();
     await master.enqueue([makeJob({ path: '/after' })]);
-    await expect.poll(() => seen, { timeout: 15_000 }).toContain('/after');
+    await eventually(() => seen).toContain('/after');
     await source.close();
     await master.close();
   });
@@ -200,7 +200,7 @@ describe.skipIf(!redis)('with a real Redis', () => {
     const given = new Promise<ReplicationJob>((resolve) => {
       void source.run(async (each) => resolve(each));
     });
-    await expect.poll(() => lines.length).toBe(1);
+    await eventually(() => lines.length).toBe(1);
     await server.restart();
     const job = makeJob();
     await master.enqueue([job]);
@@ -216,9 +216,9 @@ describe.skipIf(!redis)('with a real Redis', () => {
     const { logger, lines } = recordingLogger();
     const source = sourceOf(server, 'test-policy', { logger });
     void source.run(async () => {});
-    await expect
-      .poll(() => lines.filter((line) => line.message.includes('noeviction')))
-      .toHaveLength(1);
+    await eventually(() =>
+      lines.filter((line) => line.message.includes('noeviction')),
+    ).toHaveLength(1);
     await admin.config('SET', 'maxmemory-policy', 'noeviction');
     admin.disconnect();
     await source.close();

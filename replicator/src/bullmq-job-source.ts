@@ -65,8 +65,8 @@ export class BullmqJobSource implements JobSource {
         connection: this.#redis,
         prefix: prefix ?? 'bull',
         concurrency: jobsMax ?? 128,
-        lockDuration: lockMs ?? 30_000,
-        stalledInterval: stalledEveryMs ?? 15_000,
+        lockDuration: lockMs ?? 15_000,
+        stalledInterval: stalledEveryMs ?? 5_000,
         maxStalledCount: stalledMax,
         // It writes plain lines to the console; the eviction policy is looked at below.
         skipVersionCheck: true,

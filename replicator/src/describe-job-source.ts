@@ -1,7 +1,7 @@
 import { jobIdOf, type ReplicationJob, StoreError } from '@dfs/shared';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobSource } from './job-source.ts';
-import { makeGate, makeJob } from './test-fixtures.ts';
+import { eventually, makeGate, makeJob } from './test-fixtures.ts';
 
 /** Sources under test and the other end of them, as a master would hold it. */
 export interface JobSourceHarness {
@@ -42,12 +42,12 @@ export function describeJobSource(name: string, create: () => Promise<JobSourceH
       void makeSource().run(async (job) => void seen.push(job));
       await harness.enqueue(jobs.slice(0, 100));
       await harness.enqueue(jobs.slice(100));
-      await expect.poll(() => seen.length, { timeout: 10_000 }).toBe(300);
+      await eventually(() => seen.length).toBe(300);
       expect(ids(seen)).toEqual(ids(jobs));
       expect(seen.find((job) => jobIdOf(job) === jobIdOf(jobs[0] as ReplicationJob))).toEqual(
         jobs[0],
       );
-      await expect.poll(() => harness.outstanding()).toBe(0);
+      await eventually(() => harness.outstanding()).toBe(0);
     });
 
     it('gives jobs that were queued before it came', async () => {
@@ -70,10 +70,10 @@ export function describeJobSource(name: string, create: () => Promise<JobSourceH
       await harness.enqueue(hanging);
       const others = Array.from({ length: 50 }, () => makeJob());
       await harness.enqueue(others);
-      await expect.poll(() => ended.length, { timeout: 10_000 }).toBe(50);
+      await eventually(() => ended.length).toBe(50);
       expect(ids(ended)).toEqual(ids(others));
       gate.open();
-      await expect.poll(() => ended.length, { timeout: 10_000 }).toBe(70);
+      await eventually(() => ended.length).toBe(70);
     });
 
     it('does not give a job again while it runs', async () => {
@@ -86,14 +86,14 @@ export function describeJobSource(name: string, create: () => Promise<JobSourceH
       });
       const job = makeJob({ path: '/again' });
       await harness.enqueue([job]);
-      await expect.poll(() => runs).toBe(1);
+      await eventually(() => runs).toBe(1);
       await harness.enqueue([job, makeJob()]);
-      await expect.poll(() => harness.outstanding()).toBe(1);
+      await eventually(() => harness.outstanding()).toBe(1);
       expect(runs).toBe(1);
       gate.open();
-      await expect.poll(() => harness.outstanding()).toBe(0);
+      await eventually(() => harness.outstanding()).toBe(0);
       await harness.enqueue([job]);
-      await expect.poll(() => runs).toBe(2);
+      await eventually(() => runs).toBe(2);
     });
 
     it('goes on after a job that can never succeed', async () => {
@@ -103,8 +103,8 @@ export function describeJobSource(name: string, create: () => Promise<JobSourceH
         if (job.path === '/bad') throw new StoreError('invalid-request', 'never');
       });
       await harness.enqueue([makeJob({ path: '/bad' }), makeJob({ path: '/good' })]);
-      await expect.poll(() => seen.toSorted()).toEqual(['/bad', '/good']);
-      await expect.poll(() => harness.outstanding()).toBe(0);
+      await eventually(() => seen.toSorted()).toEqual(['/bad', '/good']);
+      await eventually(() => harness.outstanding()).toBe(0);
       expect(seen.filter((path) => path === '/bad')).toHaveLength(1);
     });
 
@@ -169,15 +169,13 @@ export function describeJobSource(name: string, create: () => Promise<JobSourceH
       });
       const during = makeJob({ path: '/during' });
       await harness.enqueue([during]);
-      await expect.poll(() => seen.length).toBe(1);
+      await eventually(() => seen.length).toBe(1);
       await harness.crash();
       gate.open();
       await harness.restart();
       const after = makeJob();
       await harness.enqueue([after]);
-      await expect
-        .poll(() => seen.some((job) => jobIdOf(job) === jobIdOf(after)), { timeout: 15_000 })
-        .toBe(true);
+      await eventually(() => seen.some((job) => jobIdOf(job) === jobIdOf(after))).toBe(true);
     });
 
     it('closes while the other end is away', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { describeJobSource } from './describe-job-source.ts';
 import { FakeLeases } from './fake-leases.ts';
 import { LeasedJobSource } from './leased-job-source.ts';
-import { makeGate, makeJob, recordingLogger } from './test-fixtures.ts';
+import { eventually, makeGate, makeJob, recordingLogger } from './test-fixtures.ts';
 
 const makeSource = (leases: FakeLeases, jobsMax?: number) =>
   new LeasedJobSource({
@@ -39,10 +39,10 @@ describe('LeasedJobSource', () => {
       await gate.opened;
     });
     leases.enqueue(Array.from({ length: 50 }, () => makeJob()));
-    await expect.poll(() => leases.requests.some((request) => request.maxJobs === 0)).toBe(true);
+    await eventually(() => leases.requests.some((request) => request.maxJobs === 0)).toBe(true);
     expect(running).toBe(10);
     gate.open();
-    await expect.poll(() => running).toBe(50);
+    await eventually(() => running).toBe(50);
     await source.close();
   });
 
@@ -51,7 +51,7 @@ describe('LeasedJobSource', () => {
     leases.enqueue(Array.from({ length: 1_000 }, () => makeJob()));
     const source = makeSource(leases);
     void source.run(async () => {});
-    await expect.poll(() => leases.waiting.size + leases.leased.size).toBe(0);
+    await eventually(() => leases.waiting.size + leases.leased.size).toBe(0);
     expect(leases.requests.length).toBeLessThan(20);
     await source.close();
   });
@@ -60,7 +60,7 @@ describe('LeasedJobSource', () => {
     const leases = new FakeLeases();
     const source = makeSource(leases);
     void source.run(async () => {});
-    await expect.poll(() => leases.requests.length).toBe(1);
+    await eventually(() => leases.requests.length).toBe(1);
     expect(leases.requests[0]?.waitMs).toBe(20_000);
     await source.close();
   });
@@ -85,9 +85,9 @@ describe('LeasedJobSource', () => {
     const job = makeJob();
     leases.enqueue([job]);
     void source.run(() => gate.opened);
-    await expect.poll(() => leases.leased.size).toBe(1);
+    await eventually(() => leases.leased.size).toBe(1);
     gate.open();
-    await expect.poll(() => leases.leased.size, { timeout: 5_000 }).toBe(0);
+    await eventually(() => leases.leased.size).toBe(0);
     expect(told).toEqual([jobIdOf(job)]);
     expect(failuresLeft).toBe(0);
     await source.close();
@@ -99,11 +99,11 @@ describe('LeasedJobSource', () => {
     const source = new LeasedJobSource({ lease: leases.lease, logger, random: () => 0 });
     leases.isDown = true;
     void source.run(async () => {});
-    await expect.poll(() => lines).toHaveLength(1);
+    await eventually(() => lines).toHaveLength(1);
     leases.isDown = false;
-    await expect.poll(() => leases.requests.length).toBeGreaterThan(0);
+    await eventually(() => leases.requests.length).toBeGreaterThan(0);
     leases.enqueue([makeJob()]);
-    await expect.poll(() => lines.map((line) => line.level)).toEqual(['warn', 'info']);
+    await eventually(() => lines.map((line) => line.level)).toEqual(['warn', 'info']);
     await source.close();
   });
 });

@@ -1,7 +1,7 @@
 import { newBlobId, newNodeId, type ReplicationAttempt, StoreError } from '@dfs/shared';
 import { describe, expect, it } from 'vitest';
 import { ReplicationReporter } from './replication-reporter.ts';
-import { makeGate, recordingLogger } from './test-fixtures.ts';
+import { eventually, makeGate, recordingLogger } from './test-fixtures.ts';
 
 const makeAttempt = (): ReplicationAttempt => ({
   blobId: newBlobId(),
@@ -40,7 +40,7 @@ describe('ReplicationReporter', () => {
       await gate.opened;
     });
     reporter.report(makeAttempt());
-    await expect.poll(() => sizes).toEqual([1]);
+    await eventually(() => sizes).toEqual([1]);
     for (let i = 0; i < 1_300; i += 1) reporter.report(makeAttempt());
     gate.open();
     await reporter.close();
@@ -59,7 +59,7 @@ describe('ReplicationReporter', () => {
     });
     const attempts = [makeAttempt(), makeAttempt()];
     for (const attempt of attempts) reporter.report(attempt);
-    await expect.poll(() => told, { timeout: 5_000 }).toEqual(attempts);
+    await eventually(() => told).toEqual(attempts);
     expect(lines.map((line) => line.level)).toEqual(['warn', 'info']);
     await reporter.close();
   });
@@ -75,10 +75,10 @@ describe('ReplicationReporter', () => {
       told.push(...attempts);
     });
     reporter.report(makeAttempt());
-    await expect.poll(() => isFirst).toBe(false);
+    await eventually(() => isFirst).toBe(false);
     const next = makeAttempt();
     reporter.report(next);
-    await expect.poll(() => told, { timeout: 5_000 }).toEqual([next]);
+    await eventually(() => told).toEqual([next]);
     await reporter.close();
   });
 

@@ -6,7 +6,7 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
 import { clusterKey, FakeCluster, type FakeNode, urlOf } from './fake-cluster.ts';
 import { type ReplicatorOptions, startReplicator } from './replicator.ts';
-import { makeGate, recordingLogger } from './test-fixtures.ts';
+import { eventually, makeGate, recordingLogger } from './test-fixtures.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());
@@ -61,14 +61,14 @@ describe('the replicator', () => {
     ];
     const { lines } = await start(cluster);
     cluster.leases.enqueue(jobs);
-    await expect.poll(() => storedOf(cluster).length).toBe(3);
+    await eventually(() => storedOf(cluster).length).toBe(3);
     expect(holds(target, jobs.slice(0, 1))).toBe(true);
     expect(holds(other, jobs.slice(1))).toBe(true);
     expect(cluster.attempts.map((attempt) => attempt.source)).toEqual(
       expect.arrayContaining([source.id, target.id]),
     );
     expect(lines.filter((line) => line.message === 'copy stored')).toHaveLength(3);
-    await expect.poll(() => cluster.leases.leased.size).toBe(0);
+    await eventually(() => cluster.leases.leased.size).toBe(0);
   });
 
   it.skipIf(!redis)('copies what comes through Redis', async () => {
@@ -86,7 +86,7 @@ describe('the replicator', () => {
     });
     await queue.addBulk(entries);
     await start(cluster, { DFS_REDIS_URL: url });
-    await expect.poll(() => storedOf(cluster).length, { timeout: 10_000 }).toBe(50);
+    await eventually(() => storedOf(cluster).length).toBe(50);
     expect(holds(target, jobs)).toBe(true);
     expect(cluster.asked).not.toContain('/cluster/leases');
     await queue.close();
@@ -101,7 +101,7 @@ describe('the replicator', () => {
     );
     cluster.leases.enqueue(jobs);
     await start(cluster);
-    await expect.poll(() => storedOf(cluster).length, { timeout: 20_000 }).toBe(1_000);
+    await eventually(() => storedOf(cluster).length).toBe(1_000);
     expect(holds(target, jobs)).toBe(true);
     expect(cluster.asked.length).toBeLessThan(400);
   });
@@ -112,12 +112,10 @@ describe('the replicator', () => {
     const job = await cluster.makeBlob(target, [source]);
     await start(cluster);
     cluster.leases.enqueue([{ ...job, sources: [empty.id, source.id] }]);
-    await expect
-      .poll(() => cluster.attempts)
-      .toMatchObject([
-        { source: empty.id, outcome: 'failed', errorCode: 'not-found', sourceIsBad: 'missing' },
-        { source: source.id, outcome: 'stored' },
-      ]);
+    await eventually(() => cluster.attempts).toMatchObject([
+      { source: empty.id, outcome: 'failed', errorCode: 'not-found', sourceIsBad: 'missing' },
+      { source: source.id, outcome: 'stored' },
+    ]);
   });
 
   it('tells of a target without room and leaves it at that', async () => {
@@ -129,10 +127,10 @@ describe('the replicator', () => {
     const job = await cluster.makeBlob(target, [source]);
     await start(cluster);
     cluster.leases.enqueue([job]);
-    await expect.poll(() => cluster.leases.leased.size + cluster.leases.waiting.size).toBe(0);
-    await expect
-      .poll(() => cluster.attempts.map((attempt) => attempt.errorCode))
-      .toEqual(['no-room']);
+    await eventually(() => cluster.leases.leased.size + cluster.leases.waiting.size).toBe(0);
+    await eventually(() => cluster.attempts.map((attempt) => attempt.errorCode)).toEqual([
+      'no-room',
+    ]);
   });
 
   it('finds nodes that swapped their addresses, and never makes one do the work of the other', async () => {
@@ -145,7 +143,7 @@ describe('the replicator', () => {
     // The master learns of the swap after the replicator took its first map.
     cluster.urls.set(one.id, oneUrl).set(two.id, twoUrl);
     cluster.leases.enqueue(jobs);
-    await expect.poll(() => storedOf(cluster).length, { timeout: 10_000 }).toBe(2);
+    await eventually(() => storedOf(cluster).length).toBe(2);
     expect(one.store.ids).toEqual([jobs[0]?.blobId]);
     expect(two.store.ids).toEqual([jobs[1]?.blobId]);
     expect(cluster.attempts.some((attempt) => attempt.errorCode === 'wrong-node')).toBe(true);
@@ -174,10 +172,10 @@ describe('the replicator', () => {
     ];
     await start(cluster, { DFS_COPY_CONCURRENCY: '6' });
     cluster.leases.enqueue([...stuck, ...jobs]);
-    await expect.poll(() => storedOf(cluster).length, { timeout: 10_000 }).toBe(60);
+    await eventually(() => storedOf(cluster).length).toBe(60);
     expect(storedOf(cluster).some((attempt) => attempt.target === hanging.id)).toBe(false);
     gate.open();
-    await expect.poll(() => storedOf(cluster).length, { timeout: 10_000 }).toBe(90);
+    await eventually(() => storedOf(cluster).length).toBe(90);
   });
 
   it('loses no outcome when the master restarts in the middle', async () => {
@@ -190,16 +188,16 @@ describe('the replicator', () => {
     );
     await start(cluster, { DFS_COPY_CONCURRENCY: '100' });
     cluster.leases.enqueue(jobs);
-    await expect.poll(() => cluster.leases.leased.size).toBe(40);
+    await eventually(() => cluster.leases.leased.size).toBe(40);
     await cluster.stopMaster();
     cluster.leases.leased.clear();
     gate.open();
-    await expect.poll(() => holds(target, jobs)).toBe(true);
+    await eventually(() => holds(target, jobs)).toBe(true);
     await cluster.startMaster();
-    await expect.poll(() => storedOf(cluster).length, { timeout: 10_000 }).toBe(40);
+    await eventually(() => storedOf(cluster).length).toBe(40);
     const next = await cluster.makeBlob(target, [source]);
     cluster.leases.enqueue([next]);
-    await expect.poll(() => storedOf(cluster).length, { timeout: 10_000 }).toBe(41);
+    await eventually(() => storedOf(cluster).length).toBe(41);
   });
 
   it('waits for a master that is not there yet', async () => {
@@ -209,10 +207,10 @@ describe('the replicator', () => {
     await cluster.stopMaster();
     const { logger, lines } = recordingLogger();
     const starting = start(cluster, {}, { logger });
-    await expect.poll(() => lines.map((line) => line.message)).toContain('waiting for the master');
+    await eventually(() => lines.map((line) => line.message)).toContain('waiting for the master');
     await cluster.startMaster();
     await starting;
-    await expect.poll(() => storedOf(cluster).length).toBe(1);
+    await eventually(() => storedOf(cluster).length).toBe(1);
   });
 
   it('stops while it waits for the master', async () => {

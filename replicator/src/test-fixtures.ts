@@ -1,5 +1,6 @@
 import { newBlobId, newNodeId, type ReplicationJob } from '@dfs/shared';
 import type { LogFields, Logger } from '@dfs/shared/cluster';
+import { expect } from 'vitest';
 
 export const makeJob = (overrides: Partial<ReplicationJob> = {}): ReplicationJob => ({
   blobId: newBlobId(),
@@ -43,3 +44,7 @@ export function makeGate(): { readonly opened: Promise<void>; open(): void } {
   });
   return { opened, open: () => open() };
 }
+
+/** An expectation on something that comes about by itself: asked again until it holds, or for so long that only a fault can be the reason. */
+export const eventually = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.poll<T>> =>
+  expect.poll(read, { timeout: 20_000, interval: 20 });

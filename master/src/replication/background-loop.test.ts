@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BackgroundLoop } from './background-loop.ts';
-import { recordingLogger } from './test-fixtures.ts';
+import { eventually, recordingLogger } from './test-fixtures.ts';
 
 /** A loop with a long pause, whose steps the test ends one by one. */
 function makeLoop(everyMs = 3_600_000) {
@@ -15,7 +15,7 @@ function makeLoop(everyMs = 3_600_000) {
         steps.push({ end: resolve, fail: reject });
       }),
   });
-  const begun = (count: number) => expect.poll(() => steps.length).toBe(count);
+  const begun = (count: number) => eventually(() => steps.length).toBe(count);
   return { loop, lines, steps, begun };
 }
 

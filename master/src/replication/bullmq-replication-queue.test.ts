@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BullmqReplicationQueue } from './bullmq-replication-queue.ts';
 import { describeReplicationQueue, makeJob } from './describe-replication-queue.ts';
-import { recordingLogger } from './test-fixtures.ts';
+import { eventually, recordingLogger } from './test-fixtures.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());
@@ -16,7 +16,7 @@ const newPrefix = () => `test-${++prefixes}`;
 
 /** Resolves once the queue answers: its connection is made in the background. */
 async function connected(queue: BullmqReplicationQueue): Promise<BullmqReplicationQueue> {
-  await expect.poll(() => queue.outstanding().catch(() => -1)).toBeGreaterThanOrEqual(0);
+  await eventually(() => queue.outstanding().catch(() => -1)).toBeGreaterThanOrEqual(0);
   return queue;
 }
 
@@ -84,7 +84,7 @@ describe.skipIf(!redis)('with a real Redis', () => {
   it('fails at once while Redis is down and works again after', async () => {
     const { queue, take, close } = await harnessOver(server);
     await server.kill();
-    await expect.poll(() => queue.outstanding().catch((error) => error.kind)).toBe('unavailable');
+    await eventually(() => queue.outstanding().catch((error) => error.kind)).toBe('unavailable');
     const startedAt = performance.now();
     await expect(queue.enqueue([makeJob()])).rejects.toMatchObject({ kind: 'unavailable' });
     expect(performance.now() - startedAt).toBeLessThan(200);
@@ -125,7 +125,7 @@ describe.skipIf(!redis)('with a real Redis', () => {
     await server.kill();
     const { logger, lines } = recordingLogger();
     const queue = new BullmqReplicationQueue({ redisUrl: server.url, logger, prefix: newPrefix() });
-    await expect.poll(() => lines).toHaveLength(1);
+    await eventually(() => lines).toHaveLength(1);
     await expect(queue.enqueue([makeJob()])).rejects.toMatchObject({ kind: 'unavailable' });
     await server.restart();
     await connected(queue);
@@ -152,9 +152,9 @@ describe.skipIf(!redis)('with a real Redis', () => {
     const queue = await connected(
       new BullmqReplicationQueue({ redisUrl: server.url, logger, prefix: newPrefix() }),
     );
-    await expect
-      .poll(() => lines.filter((line) => line.message.includes('noeviction')))
-      .toHaveLength(1);
+    await eventually(() =>
+      lines.filter((line) => line.message.includes('noeviction')),
+    ).toHaveLength(1);
     // A reconnection looks again and has nothing new to say.
     const reconnected = once(admin, 'ready');
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'no').catch(() => undefined);

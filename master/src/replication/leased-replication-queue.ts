@@ -42,7 +42,7 @@ export class LeasedReplicationQueue implements ReplicationQueue {
 
   constructor(options: LeasedQueueOptions) {
     this.#clock = options.clock;
-    this.#leaseMs = options.leaseMs ?? 30_000;
+    this.#leaseMs = options.leaseMs ?? 15_000;
     this.#waitingMax = options.waitingMax ?? 20_000;
   }
 

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BullmqReplicationQueue } from './bullmq-replication-queue.ts';
 import { TestCluster, type TestNode } from './test-cluster.ts';
-import { recordingLogger } from './test-fixtures.ts';
+import { eventually, recordingLogger } from './test-fixtures.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());
@@ -18,7 +18,7 @@ async function startCluster(server: TestServer) {
     logger: recordingLogger().logger,
     prefix,
   });
-  await expect.poll(() => queue.outstanding().catch(() => -1)).toBe(0);
+  await eventually(() => queue.outstanding().catch(() => -1)).toBe(0);
   const connection = new Redis(server.url, { maxRetriesPerRequest: null }).on('error', () => {});
   const worker = new Worker<ReplicationJob>(replicationQueueName, null, {
     connection,
@@ -72,11 +72,11 @@ describe.skipIf(!redis)('repair over a real Redis', () => {
     await cluster.round();
     await cluster.round();
     await server.kill();
-    await expect.poll(() => queue.outstanding().catch((error) => error.kind)).toBe('unavailable');
+    await eventually(() => queue.outstanding().catch((error) => error.kind)).toBe('unavailable');
     const during = await cluster.put([b, c, a]);
     for (let i = 0; i < 3; i += 1) await cluster.round();
     await server.restart();
-    await expect.poll(() => queue.outstanding().catch(() => -1)).toBeGreaterThanOrEqual(0);
+    await eventually(() => queue.outstanding().catch(() => -1)).toBeGreaterThanOrEqual(0);
     await connection.flushall();
     cluster.isReplicatorDown = false;
     cluster.pass(60_000);

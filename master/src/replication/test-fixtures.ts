@@ -1,5 +1,6 @@
 import { type NodeId, newBlobId, newNodeId } from '@dfs/shared';
 import type { LogFields, Logger } from '@dfs/shared/cluster';
+import { expect } from 'vitest';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies, Replica } from '../metadata/metadata-repository.ts';
 
@@ -78,3 +79,7 @@ export function recordingLogger(): { readonly logger: Logger; readonly lines: Re
   };
   return { logger, lines };
 }
+
+/** An expectation on something that comes about by itself: asked again until it holds, or for so long that only a fault can be the reason. */
+export const eventually = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.poll<T>> =>
+  expect.poll(read, { timeout: 20_000, interval: 20 });
