@@ -10,12 +10,14 @@ export interface DiskSpace {
   readonly freeBytes: number;
 }
 
+export type MeasureDisk = (path: string) => Promise<DiskSpace>;
+
 export interface SpaceOptions {
   readonly path: string;
   /** Bytes to keep back; by default 1 % of the disk, 1 GiB at most. */
   readonly reserveBytes?: number | undefined;
   /** How the file system is asked; by default `statfs`. */
-  readonly measure?: (path: string) => Promise<DiskSpace>;
+  readonly measure?: MeasureDisk;
 }
 
 /** Room that a write took before it began. */
@@ -31,7 +33,7 @@ export interface RoomClaim {
 export class Space {
   readonly reserveBytes: number;
   readonly #path: string;
-  readonly #measure: (path: string) => Promise<DiskSpace>;
+  readonly #measure: MeasureDisk;
   #sample: DiskSpace;
   /** Written since that sample was begun: it may or may not be in it, so it counts as not. */
   #writtenBytes = 0;
@@ -41,14 +43,14 @@ export class Space {
 
   private constructor(options: SpaceOptions, sample: DiskSpace) {
     this.#path = options.path;
-    this.#measure = options.measure ?? measureDisk;
+    this.#measure = options.measure ?? askFileSystem;
     this.#sample = sample;
     this.reserveBytes =
       options.reserveBytes ?? Math.min(2 ** 30, Math.floor(sample.capacityBytes / 100));
   }
 
   static async open(options: SpaceOptions): Promise<Space> {
-    const space = new Space(options, await (options.measure ?? measureDisk)(options.path));
+    const space = new Space(options, await (options.measure ?? askFileSystem)(options.path));
     space.#timer = setInterval(() => {
       // A disk that does not answer shows in the age of its last write.
       space.#takeSample().catch(() => undefined);
@@ -121,7 +123,7 @@ export class Space {
   }
 }
 
-async function measureDisk(path: string): Promise<DiskSpace> {
+async function askFileSystem(path: string): Promise<DiskSpace> {
   const { bsize, blocks, bavail } = await statfs(path);
   return { capacityBytes: bsize * blocks, freeBytes: bsize * bavail };
 }

@@ -19,13 +19,20 @@ import { NodeAccess } from './node-access.ts';
 import { hasIdentity, NodeIdentity } from './node-identity.ts';
 import { createNodeServer } from './server.ts';
 import { takeDataDirectory } from './slots.ts';
-import { Space } from './space.ts';
+import { type MeasureDisk, Space } from './space.ts';
 import { VitalSigns } from './vital-signs.ts';
 
 /** Blocks of 1 MiB in memory for readers, at most. */
 const blocksMax = 48;
 /** What runs when the node stops may take this long to end. */
 const finishWithinMs = 10_000;
+
+export interface StorageNodeDependencies {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How the room on the disk is found; by default the file system is asked. */
+  readonly measureDisk?: MeasureDisk;
+}
 
 /** A storage node that listens. */
 export interface RunningStorageNode {
@@ -43,7 +50,7 @@ export interface RunningStorageNode {
 /** Puts a storage node together and starts it. Rejects with `ConfigurationError` or `conflict`, in one line, when its disk or port cannot be had. */
 export async function startStorageNode(
   config: StorageNodeConfig,
-  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
+  { clock, logger, measureDisk }: StorageNodeDependencies,
 ): Promise<RunningStorageNode> {
   const cleanup: (() => unknown)[] = [];
   let stopped: Promise<void> | undefined;
@@ -59,7 +66,8 @@ export async function startStorageNode(
     const directory = await formatDataDirectory(path, { isFormatted: await hasIdentity(path) });
     cleanup.push(() => directory.close());
     const identity = await NodeIdentity.open(path, config.name ?? slot);
-    const space = await Space.open({ path, reserveBytes: config.reserveBytes });
+    const measure = measureDisk ? { measure: measureDisk } : {};
+    const space = await Space.open({ path, reserveBytes: config.reserveBytes, ...measure });
     cleanup.push(() => space.close());
     const tally = new BlobTally(directory);
     await tally.look();

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '@dfs/shared';
 import { createLogger, HttpBlobStore } from '@dfs/shared/cluster';
 import { temporaryDirectory } from '@dfs/shared/testing';
 import { readConfig } from '../config.ts';
+import type { MeasureDisk } from '../space.ts';
 import { startStorageNode } from '../storage-node.ts';
 import { FakeMaster } from './fake-master.ts';
 
@@ -13,6 +14,7 @@ export interface TestNodeOptions {
   readonly master?: FakeMaster;
   /** A data directory that is there already; absent: a temporary one. */
   readonly dataDir?: string;
+  readonly measureDisk?: MeasureDisk;
 }
 
 /** A whole storage node on a port of its own, registered with a fake master, and a client to it. */
@@ -37,7 +39,9 @@ export async function startTestNode(options: TestNodeOptions = {}) {
     },
     clusterKey,
   );
-  const node = await startStorageNode(config, { clock: options.clock ?? systemClock, logger });
+  const { clock = systemClock, measureDisk } = options;
+  const measured = measureDisk ? { measureDisk } : {};
+  const node = await startStorageNode(config, { clock, logger, ...measured });
   const url = `http://127.0.0.1:${node.port}`;
   const client = new HttpBlobStore({
     nodeId: node.nodeId,
