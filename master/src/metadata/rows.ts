@@ -1,5 +1,5 @@
 import { type BlobId, type EntryId, type FileId, inventoryKeyOf, type NodeId } from '@dfs/shared';
-import { type BlobState, type Copy, isLost, shortOf } from './blob-state.ts';
+import { type BlobState, type Copy, shortOf } from './blob-state.ts';
 import type { Value } from './database.ts';
 import type {
   Entry,
@@ -158,7 +158,6 @@ export const blobColumns = [
   'copies_wanted',
   'path',
   'short',
-  'lost',
   'released',
   'unreferenced_since',
   'copies_changed_at',
@@ -171,7 +170,6 @@ export const blobValuesOf = (blob: BlobState): Value[] => [
   blob.copiesWanted,
   blob.path,
   shortOf(blob),
-  Number(isLost(blob)),
   Number(blob.released),
   blob.unreferencedSinceMs,
   blob.copiesChangedAtMs,

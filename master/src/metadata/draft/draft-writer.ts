@@ -22,6 +22,7 @@ import {
 import { deleteRows, insertRows, upsertRows } from '../sql-text.ts';
 import type { Draft } from './draft.ts';
 import type { Change } from './draft-table.ts';
+import { addTotals } from './totals.ts';
 
 /**
  * Writes all that was decided, one statement per table and kind of change. `lastNumber`: of the newest row of the journal; gives the new one.
@@ -32,10 +33,9 @@ export async function writeDraft(
   lastNumber: number,
   caches: MetadataCaches,
 ): Promise<number> {
-  const totals = { files: 0, directories: 0, logicalBytes: 0, storedCopies: 0 };
-  await writeEntries(sql, draft.entries.changes(), totals);
-  await writeFiles(sql, draft.files.changes(), totals);
-  await writeBlobs(sql, draft.blobs.changes(), totals);
+  await writeEntries(sql, draft.entries.changes());
+  await writeFiles(sql, draft.files.changes());
+  await writeBlobs(sql, draft.blobs.changes());
   await writeKeys(sql, draft);
   await upsertRows(
     sql,
@@ -45,23 +45,15 @@ export async function writeDraft(
   );
   await writeUploads(sql, draft);
   await writeLog(sql, draft, caches);
-  await addTotals(sql, totals);
+  await addTotals(sql, draft);
   return writeJournal(sql, draft, lastNumber);
 }
 
-type Totals = Record<'files' | 'directories' | 'logicalBytes' | 'storedCopies', number>;
-
-async function writeEntries(
-  sql: Sql,
-  changes: readonly Change<string, Entry>[],
-  totals: Totals,
-): Promise<void> {
+async function writeEntries(sql: Sql, changes: readonly Change<string, Entry>[]): Promise<void> {
   const gone: Value[][] = [];
   const inserted: Value[][] = [];
   const updated: Value[][] = [];
   for (const { before, after } of changes) {
-    if (before) count(totals, before, -1);
-    if (after) count(totals, after, 1);
     if (before && before.id !== after?.id) gone.push([before.id]);
     if (after) (before?.id === after.id ? updated : inserted).push(entryValuesOf(after));
   }
@@ -71,24 +63,14 @@ async function writeEntries(
   await insertRows(sql, 'entries', entryColumns, inserted);
 }
 
-function count(totals: Totals, { kind }: Entry, difference: number): void {
-  totals[kind === 'file' ? 'files' : 'directories'] += difference;
-}
-
 const entryValuesOf = (entry: Entry): Value[] => {
   const row = entryRowOf(entry);
   return entryColumns.map((column) => row[column]);
 };
 
-async function writeFiles(
-  sql: Sql,
-  changes: readonly Change<string, FileRecord>[],
-  totals: Totals,
-): Promise<void> {
+async function writeFiles(sql: Sql, changes: readonly Change<string, FileRecord>[]): Promise<void> {
   const gone = changes.flatMap(({ before, after }) => (before && !after ? [before] : []));
   const made = changes.flatMap(({ before, after }) => (after && !before ? [after] : []));
-  for (const file of gone) totals.logicalBytes -= file.sizeBytes;
-  for (const file of made) totals.logicalBytes += file.sizeBytes;
   const goneIds = gone.map((file) => [file.id]);
   await deleteRows(sql, 'file_blobs', ['file_id'], goneIds);
   await deleteRows(sql, 'files', ['id'], goneIds);
@@ -108,11 +90,7 @@ async function writeFiles(
   );
 }
 
-async function writeBlobs(
-  sql: Sql,
-  changes: readonly Change<BlobId, BlobState>[],
-  totals: Totals,
-): Promise<void> {
+async function writeBlobs(sql: Sql, changes: readonly Change<BlobId, BlobState>[]): Promise<void> {
   const inserted: Value[][] = [];
   const updated: Value[][] = [];
   const gone: Value[][] = [];
@@ -121,7 +99,6 @@ async function writeBlobs(
     if (!after) gone.push([key]);
     else if (!before) inserted.push(blobValuesOf(after));
     else if (differs(blobValuesOf(before), blobValuesOf(after))) updated.push(blobValuesOf(after));
-    totals.storedCopies += storedCopies(after) - storedCopies(before);
     sortCopies(copies, key, before?.copies ?? [], after?.copies ?? []);
   }
   await deleteRows(sql, 'blobs', ['id'], gone);
@@ -134,9 +111,6 @@ async function writeBlobs(
 
 const differs = (a: readonly Value[], b: readonly Value[]) =>
   a.some((value, index) => value !== b[index]);
-
-const storedCopies = (blob: BlobState | null) =>
-  blob?.copies.filter((copy) => copy.state === 'stored').length ?? 0;
 
 /** A copy that did not change is the same object: states are never edited. */
 function sortCopies(
@@ -184,15 +158,6 @@ async function writeLog(sql: Sql, { log, blobs }: Draft, caches: MetadataCaches)
     return logValuesOf({ ...row, path });
   });
   await insertRows(sql, 'replication_log', logColumns, rows);
-}
-
-async function addTotals(sql: Sql, totals: Totals): Promise<void> {
-  if (Object.values(totals).every((total) => total === 0)) return;
-  await sql.execute(
-    `update totals set files = files + ?, directories = directories + ?, logical_bytes = logical_bytes + ?,
-     stored_copies = stored_copies + ? where id = 1`,
-    [totals.files, totals.directories, totals.logicalBytes, totals.storedCopies],
-  );
 }
 
 async function writeJournal(sql: Sql, draft: Draft, lastNumber: number): Promise<number> {

@@ -52,15 +52,21 @@ export async function createTree(knex: Knex, nowMs: number): Promise<void> {
     at bigint not null,
     images text not null
   )`);
-  // Kept right by each transaction, so that counting does not read the tables.
+  // Kept right by each transaction, so that counting does not read the tables. wanted to dropping: copies in that state;
+  // short: blobs with too few rows of copies; lost: blobs with no stored copy.
   await knex.raw(`create table totals (
     id integer not null primary key,
     files bigint not null,
     directories bigint not null,
     logical_bytes bigint not null,
-    stored_copies bigint not null
+    wanted bigint not null,
+    stored bigint not null,
+    corrupt bigint not null,
+    dropping bigint not null,
+    short bigint not null,
+    lost bigint not null
   )`);
-  await knex.raw('insert into totals values (1, 0, 0, 0, 0)');
+  await knex.raw('insert into totals values (1, 0, 0, 0, 0, 0, 0, 0, 0, 0)');
   await knex('cluster').insert({ id: newClusterId(), epoch: 1, created_at: nowMs });
   const directory = { kind: 'directory', created_at: nowMs, modified_at: nowMs };
   await knex('entries').insert([

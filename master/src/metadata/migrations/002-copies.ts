@@ -18,7 +18,6 @@ export async function createCopies(knex: Knex): Promise<void> {
   ) ${keyed}`);
   // path: of the name it was bound to first, for log lines about a blob that no name holds any more.
   // short: copies wanted minus rows of copies, 0 at least; 0 for a blob that nothing refers to.
-  // lost: 1 when something refers to it and no copy is stored.
   // released: 1 when it was given up, every copy is dropping. It is never bound again.
   // copies_changed_at: when a row of its copies was last removed; an older inventory may still list that copy.
   await knex.raw(`create table blobs (
@@ -28,13 +27,11 @@ export async function createCopies(knex: Knex): Promise<void> {
     copies_wanted integer not null,
     path text not null,
     short integer not null,
-    lost integer not null,
     released integer not null,
     unreferenced_since bigint,
     copies_changed_at bigint not null
   ) ${keyed}`);
   await knex.raw('create index blobs_short on blobs (id) where short > 0');
-  await knex.raw('create index blobs_lost on blobs (id) where lost > 0');
   await knex.raw(`create index blobs_unreferenced on blobs (unreferenced_since)
     where unreferenced_since is not null and released = 0`);
   await knex.raw(`create table replicas (

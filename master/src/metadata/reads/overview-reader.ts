@@ -1,7 +1,8 @@
-import type { FilePath } from '@dfs/shared';
+import { type FilePath, StoreError } from '@dfs/shared';
 import type { Database, Value } from '../database.ts';
+import { type Totals, totalNames } from '../draft/totals.ts';
 import { type LogTableRow, logEntryOf, pathKeyOf } from '../log-rows.ts';
-import type { LogEntry, NodeRecord, ReplicaState, StoreCounts } from '../metadata-repository.ts';
+import type { LogEntry, NodeRecord, StoreCounts } from '../metadata-repository.ts';
 import { type NodeRow, nodeColumns, nodeOf } from '../rows.ts';
 
 const logRowsMax = 10_000;
@@ -46,33 +47,21 @@ export class OverviewReader {
     return rows.reverse().map(logEntryOf);
   }
 
-  /** Exact, and cheap: totals are kept, and the rest is counted in indexes that hold nothing else. */
+  /** Exact, and cheap at any size: each transaction keeps the totals right. */
   async counts(): Promise<StoreCounts> {
-    return this.#database.read(async (sql) => {
-      const [totals] = await sql.rows<TotalsRow>(
-        `select files, directories, logical_bytes, stored_copies,
-         (select count(*) from blobs where short > 0) as short,
-         (select count(*) from blobs where lost > 0) as lost
-         from totals where id = 1`,
-      );
-      const states = await sql.rows<{ state: ReplicaState; how_many: number }>(
-        "select state, count(*) as how_many from replicas where state <> 'stored' group by state",
-      );
-      const inState = new Map(states.map((row) => [row.state, row.how_many]));
-      return {
-        files: totals?.files ?? 0,
-        directories: totals?.directories ?? 0,
-        logicalBytes: totals?.logical_bytes ?? 0,
-        replicas: {
-          wanted: inState.get('wanted') ?? 0,
-          stored: totals?.stored_copies ?? 0,
-          corrupt: inState.get('corrupt') ?? 0,
-          dropping: inState.get('dropping') ?? 0,
-        },
-        blobsShort: totals?.short ?? 0,
-        blobsWithoutCopy: totals?.lost ?? 0,
-      };
-    });
+    const [totals] = await this.#database.rows<Totals>(
+      `select ${totalNames.join(', ')} from totals where id = 1`,
+    );
+    if (!totals) throw new StoreError('internal', 'The metadata database has no totals.');
+    const { files, directories, logical_bytes, wanted, stored, corrupt, dropping } = totals;
+    return {
+      files,
+      directories,
+      logicalBytes: logical_bytes,
+      replicas: { wanted, stored, corrupt, dropping },
+      blobsShort: totals.short,
+      blobsWithoutCopy: totals.lost,
+    };
   }
 
   /** Nothing was ever written to the tree, and no blob is known. */
@@ -82,13 +71,4 @@ export class OverviewReader {
     );
     return rows.length === 0;
   }
-}
-
-interface TotalsRow {
-  readonly files: number;
-  readonly directories: number;
-  readonly logical_bytes: number;
-  readonly stored_copies: number;
-  readonly short: number;
-  readonly lost: number;
 }

@@ -26,9 +26,6 @@ const contradictions: Readonly<Record<string, string>> = {
     when b.copies_wanted > (select count(*) from replicas r where r.blob_id = b.id and r.state <> 'dropping')
     then b.copies_wanted - (select count(*) from replicas r where r.blob_id = b.id and r.state <> 'dropping')
     else 0 end`,
-  'a wrong word on being lost': `select b.id from blobs b where b.lost <>
-    case when b.unreferenced_since is null
-    and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored') then 1 else 0 end`,
   'not exactly one primary': `select blob_id from replicas group by blob_id
     having sum(case when role = 'primary' then 1 else 0 end) > 1
     or (sum(case when state = 'stored' then 1 else 0 end) > 0
@@ -38,7 +35,12 @@ const contradictions: Readonly<Record<string, string>> = {
     files <> (select count(*) from entries where kind = 'file')
     or directories <> (select count(*) from entries where kind = 'directory' and id not in ('${rootId}', '${trashId}'))
     or logical_bytes <> (select coalesce(sum(size_bytes), 0) from files)
-    or stored_copies <> (select count(*) from replicas where state = 'stored')`,
+    or short <> (select count(*) from blobs where blobs.short > 0)
+    or lost <> (select count(*) from blobs b where b.unreferenced_since is null
+      and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored'))
+    ${['wanted', 'stored', 'corrupt', 'dropping']
+      .map((state) => `or ${state} <> (select count(*) from replicas where state = '${state}')`)
+      .join(' ')}`,
   'gaps in the journal': `select number from changes where number > 1
     and number - 1 not in (select number from changes)`,
 };

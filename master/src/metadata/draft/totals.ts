@@ -1,0 +1,61 @@
+import { type BlobState, isLost, shortOf } from '../blob-state.ts';
+import type { Sql } from '../database.ts';
+import type { Entry, FileRecord } from '../metadata-repository.ts';
+import type { Draft } from './draft.ts';
+
+/** The columns of `totals`. */
+export const totalNames = [
+  'files',
+  'directories',
+  'logical_bytes',
+  'wanted',
+  'stored',
+  'corrupt',
+  'dropping',
+  'short',
+  'lost',
+] as const;
+
+export type Totals = Record<(typeof totalNames)[number], number>;
+
+/** Adds what a batch changed to the one row of `totals`. */
+export async function addTotals(sql: Sql, draft: Draft): Promise<void> {
+  const totals = differencesOf(draft);
+  if (totalNames.every((name) => totals[name] === 0)) return;
+  await sql.execute(
+    `update totals set ${totalNames.map((name) => `${name} = ${name} + ?`).join(', ')} where id = 1`,
+    totalNames.map((name) => totals[name]),
+  );
+}
+
+function differencesOf({ entries, files, blobs }: Draft): Totals {
+  const totals = Object.fromEntries(totalNames.map((name) => [name, 0])) as Totals;
+  for (const { before, after } of entries.changes()) {
+    countEntry(totals, before, -1);
+    countEntry(totals, after, 1);
+  }
+  for (const { before, after } of files.changes()) {
+    countFile(totals, before, -1);
+    countFile(totals, after, 1);
+  }
+  for (const { before, after } of blobs.changes()) {
+    countBlob(totals, before, -1);
+    countBlob(totals, after, 1);
+  }
+  return totals;
+}
+
+function countEntry(totals: Totals, entry: Entry | null, sign: 1 | -1): void {
+  if (entry) totals[entry.kind === 'file' ? 'files' : 'directories'] += sign;
+}
+
+function countFile(totals: Totals, file: FileRecord | null, sign: 1 | -1): void {
+  if (file) totals.logical_bytes += sign * file.sizeBytes;
+}
+
+function countBlob(totals: Totals, blob: BlobState | null, sign: 1 | -1): void {
+  if (!blob) return;
+  for (const copy of blob.copies) totals[copy.state] += sign;
+  if (shortOf(blob) > 0) totals.short += sign;
+  if (isLost(blob)) totals.lost += sign;
+}
