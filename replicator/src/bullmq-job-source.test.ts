@@ -58,7 +58,7 @@ function sourceOf(
     logger: recordingLogger().logger,
     random: () => 0,
     prefix,
-    lockMs: 400,
+    lockMs: 3_000,
     stalledEveryMs: 200,
     closeWithinMs: 100,
     ...options,
@@ -131,7 +131,9 @@ describe.skipIf(!redis)('with a real Redis', () => {
 
   it('keeps a job that takes much longer than its lock', async () => {
     const master = masterOf(server);
-    const [slow, other] = [sourceOf(server, master.prefix), sourceOf(server, master.prefix)];
+    const lock = { lockMs: 1_500 };
+    const slow = sourceOf(server, master.prefix, lock);
+    const other = sourceOf(server, master.prefix, lock);
     const gate = makeGate();
     let runs = 0;
     const handler = async () => {
@@ -142,9 +144,9 @@ describe.skipIf(!redis)('with a real Redis', () => {
     void other.run(handler);
     await master.enqueue([makeJob()]);
     await eventually(() => runs).toBe(1);
-    // Its lock lasts 400 ms: the time for three of them passes in Redis, looked at by two checkers of stalled jobs.
+    // The time of two locks passes in Redis, while both sources look for stalled jobs.
     const startedAt = Date.now();
-    await eventually(() => Date.now() - startedAt).toBeGreaterThan(1_200);
+    await eventually(() => Date.now() - startedAt).toBeGreaterThan(3_200);
     expect(runs).toBe(1);
     gate.open();
     await eventually(() => master.outstanding()).toBe(0);
