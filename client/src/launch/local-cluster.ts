@@ -67,6 +67,8 @@ export class LocalCluster {
   readonly #processes = new Set<LaunchedProgram>();
   #isStopping = false;
   #isReady = false;
+  /** Settled when no write of `cluster.json` is under way. */
+  #described: Promise<unknown> = Promise.resolve();
 
   constructor(options: LocalClusterOptions) {
     this.#options = options;
@@ -104,6 +106,7 @@ export class LocalCluster {
   async stop(): Promise<void> {
     if (this.#isStopping) return;
     this.#isStopping = true;
+    await this.#described;
     if (this.#isReady) await removeClusterFile(this.#options.dataDir);
     await this.#stopMembers(this.#replicator ? [this.#replicator] : []);
     await this.#stopMembers(this.#master ? [this.#master] : []);
@@ -234,7 +237,10 @@ export class LocalCluster {
       return;
     }
     this.#options.say(`${member.label} is back (pid ${member.process.pid}).`);
-    if (this.#isReady && !this.#isStopping) await this.#describe();
+    if (!this.#isReady || this.#isStopping) return;
+    await this.#describe().catch((error: Error) => {
+      this.#options.say(`cluster.json cannot be written: ${error.message}`);
+    });
   }
 
   async #stopMembers(members: readonly Member[]): Promise<void> {
@@ -249,9 +255,20 @@ export class LocalCluster {
     );
   }
 
-  async #describe(): Promise<ClusterFile> {
+  /** Writes `cluster.json`. One write after the other, since two programs may be back at once, and none after the file was removed. */
+  #describe(): Promise<ClusterFile> {
+    const described = this.#described.then(async () => {
+      const cluster = this.#facts();
+      if (!this.#isStopping) await writeClusterFile(this.#options.dataDir, cluster);
+      return cluster;
+    });
+    this.#described = described.catch(() => undefined);
+    return described;
+  }
+
+  #facts(): ClusterFile {
     const master = this.#master?.info;
-    const cluster: ClusterFile = {
+    return {
       url: master?.url ?? '',
       managementUrl: master?.managementUrl ?? '',
       keyFile: this.keyFile,
@@ -266,8 +283,6 @@ export class LocalCluster {
         dataDir: info.dataDir ?? '',
       })),
     };
-    await writeClusterFile(this.#options.dataDir, cluster);
-    return cluster;
   }
 
   /** The cluster key, for the client's configuration file. */

@@ -164,7 +164,8 @@ export class LocalCluster extends Store {
     const folder = join(this.dataDir, 'logs');
     const logs = readdirSync(folder).map((name) => {
       const lines = readFileSync(join(folder, name), 'utf8').trim().split('\n');
-      return `--- ${name}\n${lines.slice(-25).join('\n')}`;
+      const last = lines.slice(-12).map((line) => line.slice(0, 400));
+      return `--- ${name}\n${last.join('\n')}`;
     });
     return [`--- dfs up`, this.launcher.output, ...logs].join('\n');
   }
