@@ -37,8 +37,10 @@ const healthLimitMs = 90_000;
 
 const startedAt = performance.now();
 const missing = whyNoEngine();
-if (missing) say(`skipped: ${missing}`);
-else await reportingSetupErrors(testCompose);
+if (missing) {
+  say(`skipped: ${missing}`);
+  process.stdout.write('tests: 0 passed, 0 failed, 1 skipped\n');
+} else await reportingSetupErrors(testCompose);
 
 async function testCompose() {
   setUp();
@@ -71,7 +73,7 @@ async function testCompose() {
   rmSync(directory, { recursive: true, force: true });
   const passed = process.exitCode === 0;
   say(passed ? 'all was there again' : 'see above');
-  process.stdout.write(`tests: ${passed ? 1 : 0} passed, ${passed ? 0 : 1} failed\n`);
+  process.stdout.write(`tests: ${passed ? 1 : 0} passed, ${passed ? 0 : 1} failed, 0 skipped\n`);
   // A request that was cut off may hold the process.
   process.exit();
 }
@@ -205,7 +207,8 @@ async function step(name, work) {
   const from = performance.now();
   const result = await work();
   const seconds = ((performance.now() - from) / 1_000).toFixed(1);
-  say(`${name}${typeof result === 'string' ? `: ${result}` : ''} (${seconds} s)`);
+  const shown = typeof result === 'string' && result !== '' ? `: ${result}` : '';
+  say(`${name}${shown} (${seconds} s)`);
   return result;
 }
 
