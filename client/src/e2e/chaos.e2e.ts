@@ -105,12 +105,12 @@ describe('a master whose database is not the one of its nodes', () => {
     for (const [index, dataDir] of dataDirs.entries()) {
       await programs.launchNode({ name: `node-${index + 1}`, dataDir });
     }
-    const refused = await waitUntil('the master to notice', async () => {
+    const { error } = await waitUntil('the master to notice', async () => {
       const answer = await programs.get(paths[0] ?? '');
-      return answer.status === 503 && answer;
+      expect(answer.status).toBe(503);
+      const refusal = answer.json<ErrorAnswer>();
+      return refusal.error.code === 'in-recovery' && refusal;
     });
-    const { error } = refused.json<ErrorAnswer>();
-    expect(error.code).toBe('in-recovery');
     expect(`${error.message} ${error.hint}`).toContain('dfs restore');
     const write = await programs.put('/new.txt', 'new');
     expect([write.status, write.json<ErrorAnswer>().error.code]).toEqual([503, 'in-recovery']);
