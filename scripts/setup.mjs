@@ -60,7 +60,8 @@ function install() {
 function requireSqlite() {
   if (sqliteLoads()) return;
   say('the SQLite driver does not load; building it');
-  if (runNpm(['rebuild', 'sqlite3']) === 0 && sqliteLoads()) return;
+  // A ready-made binary that does not load would only be fetched again.
+  if (runNpm(['rebuild', 'sqlite3', '--build-from-source']) === 0 && sqliteLoads()) return;
   throw new SetupError(
     `The SQLite driver does not load. ${compilerHint()} Then run \`npm rebuild sqlite3\`.`,
   );

@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { StoreApi } from './api.ts';
 import { readClientConfig } from './client-config.ts';
 import { exitCodeOf, exitCodes, exitCodesText } from './exit-codes.ts';
+import type { ProgramName } from './launch/program.ts';
 
 /** Read when asked: only `--version` needs it. */
 const version = () =>
@@ -199,83 +200,90 @@ function addProgramCommands(program: Command): void {
       const { up } = await import('./commands/up.ts');
       await up(options, process.env);
     });
-  program
-    .command('master')
-    .description('run a master alone')
-    .option('--data <dir>', 'where its database lies (DFS_DATA)')
-    .option('--host <address>', 'the address to listen on (DFS_HOST)')
-    .option('--port <port>', 'the public port (DFS_PORT)', port)
-    .option('--management-port <port>', 'the management port (DFS_MANAGEMENT_PORT)', port)
-    .option('--copies <n>', 'copies of each file (DFS_COPIES)', copies)
-    .option('--min-copies <n>', 'copies before a write is acknowledged (DFS_MIN_COPIES)', copies)
-    .option('--redis-url <url>', 'send jobs through this Redis (DFS_REDIS_URL)')
-    .addHelpText(
-      'after',
-      "\nAll settings are in the README's table; secrets are variables or files only.\n\nExample:\n  DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs master --data /srv/dfs",
-    )
-    .action((options) =>
-      runOne('master', {
-        DFS_DATA: options.data,
-        DFS_HOST: options.host,
-        DFS_PORT: options.port,
-        DFS_MANAGEMENT_PORT: options.managementPort,
-        DFS_COPIES: options.copies,
-        DFS_MIN_COPIES: options.minCopies,
-        DFS_REDIS_URL: options.redisUrl,
-      }),
-    );
-  program
-    .command('node')
-    .description('run a storage node alone')
-    .option('--data <dir>', 'where its blobs lie (DFS_DATA)')
-    .option('--host <address>', 'the address to listen on (DFS_HOST)')
-    .option('--port <port>', 'its port (DFS_PORT)', port)
-    .option('--name <name>', 'its name (DFS_NODE_NAME)')
-    .option('--master <url>', "the master's management address (DFS_MASTER_URL)")
-    .option('--url <url>', 'where others reach it (DFS_NODE_URL)')
-    .option('--public-url <url>', 'where clients are sent to (DFS_NODE_PUBLIC_URL)')
-    .option('--zone <zone>', 'copies are spread over zones (DFS_ZONE)')
-    .addHelpText(
-      'after',
-      '\nExample:\n  DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs node --data /srv/dfs --name attic --master http://10.0.0.5:7041',
-    )
-    .action((options) =>
-      runOne('storage-node', {
-        DFS_DATA: options.data,
-        DFS_HOST: options.host,
-        DFS_PORT: options.port,
-        DFS_NODE_NAME: options.name,
-        DFS_MASTER_URL: options.master,
-        DFS_NODE_URL: options.url,
-        DFS_NODE_PUBLIC_URL: options.publicUrl,
-        DFS_ZONE: options.zone,
-      }),
-    );
-  program
-    .command('replicator')
-    .description('run a replicator alone')
-    .option('--master <url>', "the master's management address (DFS_MASTER_URL)")
-    .option('--redis-url <url>', 'take jobs from this Redis (DFS_REDIS_URL)')
-    .addHelpText(
-      'after',
-      '\nExample:\n  DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs replicator --master http://10.0.0.5:7041',
-    )
-    .action((options) =>
-      runOne('replicator', { DFS_MASTER_URL: options.master, DFS_REDIS_URL: options.redisUrl }),
-    );
+  addProgram(program, {
+    command: 'master',
+    module: 'master',
+    description: 'run a master alone',
+    example: 'DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs master --data /srv/dfs',
+    settings: [
+      ['--data <dir>', 'DFS_DATA', 'where its database lies'],
+      ['--host <address>', 'DFS_HOST', 'the address to listen on'],
+      ['--port <port>', 'DFS_PORT', 'the public port'],
+      ['--management-port <port>', 'DFS_MANAGEMENT_PORT', 'the port for nodes and replicators'],
+      ['--copies <n>', 'DFS_COPIES', 'copies of each file'],
+      ['--min-copies <n>', 'DFS_MIN_COPIES', 'copies before a write is acknowledged'],
+      ['--segment-bytes <size>', 'DFS_SEGMENT_BYTES', 'a longer file becomes several blobs'],
+      ['--redis-url <url>', 'DFS_REDIS_URL', 'send jobs through this Redis'],
+      ['--node-timeout <time>', 'DFS_NODE_TIMEOUT', 'a node silent for longer is down'],
+      ['--replace-after <time>', 'DFS_REPLACE_AFTER', 'when a node that is down is made up for'],
+      ['--heartbeat-every <time>', 'DFS_HEARTBEAT_EVERY', 'how often nodes report'],
+      ['--gc-grace <time>', 'DFS_GC_GRACE', 'how long deleted content stays on nodes'],
+      ['--log-keep <time>', 'DFS_LOG_KEEP', 'how long the log of copies is kept'],
+    ],
+  });
+  addProgram(program, {
+    command: 'node',
+    module: 'storage-node',
+    description: 'run a storage node alone',
+    example:
+      'DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs node --data /srv/dfs --name attic --master http://10.0.0.5:7041',
+    settings: [
+      ['--data <dir>', 'DFS_DATA', 'where its blobs lie'],
+      ['--host <address>', 'DFS_HOST', 'the address to listen on'],
+      ['--port <port>', 'DFS_PORT', 'its port'],
+      ['--name <name>', 'DFS_NODE_NAME', 'its name'],
+      ['--master <url>', 'DFS_MASTER_URL', "the master's management address"],
+      ['--url <url>', 'DFS_NODE_URL', 'where others reach it'],
+      ['--public-url <url>', 'DFS_NODE_PUBLIC_URL', 'where clients are sent to'],
+      ['--zone <zone>', 'DFS_ZONE', 'copies are spread over zones'],
+      ['--reserve-bytes <size>', 'DFS_RESERVE_BYTES', 'room that is kept back'],
+      ['--slots <flag>', 'DFS_SLOTS', 'true: the data directory holds slots that nodes share'],
+    ],
+  });
+  addProgram(program, {
+    command: 'replicator',
+    module: 'replicator',
+    description: 'run a replicator alone',
+    example: 'DFS_CLUSTER_KEY_FILE=/etc/dfs/key dfs replicator --master http://10.0.0.5:7041',
+    settings: [
+      ['--master <url>', 'DFS_MASTER_URL', "the master's management address"],
+      ['--redis-url <url>', 'DFS_REDIS_URL', 'take jobs from this Redis'],
+      ['--host <address>', 'DFS_HOST', 'the address to listen on'],
+      ['--port <port>', 'DFS_PORT', 'a port for /healthz and /metrics'],
+      ['--copy-concurrency <n>', 'DFS_COPY_CONCURRENCY', 'copies at the same time'],
+    ],
+  });
 }
 
-async function runOne(
-  program: 'master' | 'storage-node' | 'replicator',
-  settings: Record<string, string | number | undefined>,
-): Promise<void> {
-  const { runOneProgram } = await import('./commands/run-program.ts');
-  const texts = Object.entries(settings).map(([name, value]) => [
-    name,
-    value === undefined ? undefined : String(value),
-  ]);
-  process.exitCode = await runOneProgram(program, Object.fromEntries(texts));
+interface ProgramCommand {
+  readonly command: string;
+  readonly module: ProgramName;
+  readonly description: string;
+  readonly example: string;
+  /** Flag, the variable that it stands for, and what it means. The program judges the values. */
+  readonly settings: readonly (readonly [flag: string, variable: string, meaning: string])[];
 }
+
+function addProgram(program: Command, spec: ProgramCommand): void {
+  const command = program.command(spec.command).description(spec.description);
+  const settings = [...spec.settings, logLevel].map(([flag, variable, meaning]) => {
+    const option = new Option(flag, `${meaning} (${variable})`);
+    command.addOption(option);
+    return [option.attributeName(), variable] as const;
+  });
+  command
+    .addHelpText(
+      'after',
+      `\nThe README's table tells the defaults. Secrets are variables or files only.\n\nExample:\n  ${spec.example}`,
+    )
+    .action(async (options: Readonly<Record<string, string>>) => {
+      const { runOneProgram } = await import('./commands/run-program.ts');
+      const values = settings.map(([name, variable]) => [variable, options[name]] as const);
+      process.exitCode = await runOneProgram(spec.module, Object.fromEntries(values));
+    });
+}
+
+const logLevel = ['--log-level <level>', 'DFS_LOG_LEVEL', 'debug, info, warn or error'] as const;
 
 /** Says an error in one or two lines, and gives the exit code. */
 function report(error: unknown): number {

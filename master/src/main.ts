@@ -23,8 +23,9 @@ import { RepairLoop } from './replication/repair-loop.ts';
 import { ReplicationHints } from './replication/replication-hints.ts';
 import { createPublicServer } from './server.ts';
 
-/** How long a sender or a reader on the public port may pause. */
-const pauseMaxMs = 60_000;
+/** How long a sender on the public port may pause, and a reader: people pause a video. */
+const uploadIdleMs = 60_000;
+const downloadIdleMs = 600_000;
 /** Transfers that still run are given this long at a stop. */
 const transfersEndWithinMs = 5_000;
 
@@ -104,8 +105,8 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     version: ownVersion(),
     config: {
       instanceName: config.instanceName,
-      uploadIdleMs: pauseMaxMs,
-      downloadIdleMs: pauseMaxMs,
+      uploadIdleMs,
+      downloadIdleMs,
     },
   });
   const clusterServer = createClusterServer({

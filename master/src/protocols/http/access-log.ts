@@ -6,6 +6,8 @@ import type { Exchange } from './exchange.ts';
 /** Status of a request whose sender left before any answer. */
 const clientGoneStatus = 499;
 const pathMaxLength = 500;
+/** Machines ask for these every few seconds: their lines would bury the others. */
+const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** How much had gone over a connection when its last exchange ended: what came since is of the next one. */
 const bytesBefore = new WeakMap<Socket, { received: number; sent: number }>();
@@ -34,7 +36,8 @@ export function recordExchange(
     const sentBytes = socket.bytesWritten - (before?.sent ?? 0);
     bytesBefore.set(socket, { received: socket.bytesRead, sent: socket.bytesWritten });
     metrics.requestEnded({ method, status, receivedBytes, sentBytes });
-    logger[isOurFault ? 'warn' : 'info']('request', {
+    const level = isOurFault ? 'warn' : probes.has(exchange.target.path) ? 'debug' : 'info';
+    logger[level]('request', {
       requestId: exchange.id,
       method,
       path: exchange.target.path.slice(0, pathMaxLength),
