@@ -22,6 +22,8 @@ export interface TestClusterOptions {
   readonly config?: Partial<FileServiceConfig>;
   readonly settings?: Partial<FileServiceSettings>;
   readonly seed?: number;
+  /** By default memory blob stores. */
+  readonly makeNodes?: (clock: FakeClock) => TestNodes;
 }
 
 interface Parts {
@@ -52,7 +54,7 @@ export class TestCluster {
     this.metadata = metadata;
     this.clock = clock;
     this.#remove = parts.remove;
-    this.nodes = new TestNodes(this.clock);
+    this.nodes = options.makeNodes?.(clock) ?? new TestNodes(clock);
     this.inUse = new BlobsInUse(this.clock);
     for (let i = 0; i < (options.nodes ?? 3); i += 1) this.nodes.add(options.capacityBytes);
     this.files = createFileService({
