@@ -27,6 +27,12 @@ export function storeErrorOf(cause: unknown): StoreError {
       cause,
     );
   }
+  if (code === 'SQLITE_CORRUPT' || code === 'SQLITE_NOTADB') {
+    return new StoreError('internal', 'The metadata database is damaged.', {
+      hint: 'Keep its files, and put a backup in their place.',
+      cause,
+    });
+  }
   return new StoreError('internal', 'The metadata database refused a query.', { cause });
 }
 

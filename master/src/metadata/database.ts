@@ -1,10 +1,9 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { StoreError } from '@dfs/shared';
 import knexOf, { type Knex } from 'knex';
-import type { Database as Sqlite } from 'sqlite3';
+import type { ConnectionPart } from './connection-part.ts';
 import { storeErrorOf } from './database-errors.ts';
-import { keepStatements } from './sqlite-statements.ts';
+import { postgresConfig } from './postgres-connections.ts';
+import { sqliteConfig } from './sqlite-connections.ts';
 
 /** What may be bound to a `?`. */
 export type Value = string | number | null;
@@ -18,31 +17,9 @@ export interface Sql {
 export interface DatabaseAddress {
   /** `postgres://…`, for PostgreSQL. */
   readonly url?: string;
-  /** The file, for SQLite; its folder is made. */
+  /** The file, for SQLite; its folder must be there. */
   readonly sqliteFile?: string;
 }
-
-const readersMax = 4;
-/** "dfs", and the first of its locks. */
-const writerLock = '1684435713';
-
-const sqliteSettings = [
-  'PRAGMA journal_mode = WAL',
-  // The log is synced at each commit, on macOS down to the platter.
-  'PRAGMA synchronous = FULL',
-  'PRAGMA fullfsync = ON',
-  'PRAGMA checkpoint_fullfsync = ON',
-  'PRAGMA temp_store = MEMORY',
-  'PRAGMA cache_size = -16384',
-  'PRAGMA busy_timeout = 5000',
-  // 32 MB of log before its pages are moved into the database: moving them costs more syncs than a commit.
-  'PRAGMA wal_autocheckpoint = 8000',
-  'PRAGMA journal_size_limit = 67108864',
-  'PRAGMA busy_timeout = 5000',
-  // 32 MB of log before its pages are moved into the database: moving them costs more syncs than a commit.
-  'PRAGMA wal_autocheckpoint = 8000',
-  'PRAGMA journal_size_limit = 67108864',
-];
 
 /**
  * The database behind the repository: one connection that writes and a pool of connections that may only read, so that
@@ -55,19 +32,14 @@ export class Database {
   #writerSessions = 0;
 
   private constructor(address: DatabaseAddress) {
+    const { url, sqliteFile = '' } = address;
+    const configOf = (part: ConnectionPart) =>
+      url === undefined ? sqliteConfig(sqliteFile, part) : postgresConfig(url, part);
     const made = () => {
       this.#writerSessions += 1;
     };
-    this.#writer = knexOf(
-      address.url === undefined
-        ? sqliteConfig(address.sqliteFile ?? '', { isWriter: true, made })
-        : postgresConfig(address.url, { isWriter: true, made }),
-    );
-    this.#readers = knexOf(
-      address.url === undefined
-        ? sqliteConfig(address.sqliteFile ?? '', { isWriter: false })
-        : postgresConfig(address.url, { isWriter: false }),
-    );
+    this.#writer = knexOf(configOf({ isWriter: true, made }));
+    this.#readers = knexOf(configOf({ isWriter: false }));
   }
 
   /**
@@ -75,9 +47,6 @@ export class Database {
    * with `unavailable` when it does not answer.
    */
   static async open(address: DatabaseAddress, migrations: Knex.MigratorConfig): Promise<Database> {
-    if (address.sqliteFile !== undefined) {
-      await mkdir(dirname(address.sqliteFile), { recursive: true });
-    }
     const database = new Database(address);
     try {
       // This process has the database to itself, so a lock on migrations was left by one that died in them.
@@ -144,86 +113,3 @@ function sqlOf(knex: Knex): Sql {
     },
   };
 }
-
-/** What fails is thrown, and logged where it stops. */
-const quiet = { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} };
-
-interface Part {
-  readonly isWriter: boolean;
-  readonly made?: () => void;
-}
-
-type Done = (error: Error | null) => void;
-
-function sqliteConfig(filename: string, { isWriter, made }: Part): Knex.Config {
-  const settings = [...sqliteSettings, ...(isWriter ? [] : ['PRAGMA query_only = ON'])];
-  return {
-    client: 'sqlite3',
-    connection: { filename },
-    useNullAsDefault: true,
-    log: quiet,
-    pool: {
-      min: 1,
-      max: isWriter ? 1 : readersMax,
-      afterCreate: (connection: Sqlite, done: Done) => {
-        made?.();
-        keepStatements(connection);
-        connection.exec(settings.join(';'), done);
-      },
-    },
-  };
-}
-
-type Answered = (error: Error | null, answers?: unknown) => void;
-
-interface PostgresConnection {
-  query(sql: string, answered: Answered): void;
-  setTypeParser(type: number, parse: (text: string) => unknown): void;
-}
-
-function postgresConfig(url: string, { isWriter, made }: Part): Knex.Config {
-  return {
-    client: 'pg',
-    connection: url,
-    log: quiet,
-    pool: {
-      min: isWriter ? 1 : 0,
-      max: isWriter ? 1 : readersMax,
-      afterCreate: (connection: PostgresConnection, done: Done) => {
-        for (const type of numberTypes) connection.setTypeParser(type, Number);
-        if (isWriter) takeWriterLock(connection, made, done);
-        else connection.query(readerSettings, (error) => done(error));
-      },
-    },
-  };
-}
-
-/** 8-byte integers and sums of them come as text by default; ours are sizes, times and counts below 2^53. */
-const numberTypes = [20, 1700];
-
-const readerSettings =
-  "set default_transaction_isolation = 'repeatable read'; set default_transaction_read_only = on";
-
-/**
- * The lock lives on the connection that writes: whoever lost the connection lost the right to write with it, and the next one must take it anew.
- * Several masters would take it in each transaction instead.
- */
-function takeWriterLock(
-  connection: PostgresConnection,
-  made: (() => void) | undefined,
-  done: Done,
-): void {
-  const sql = `set synchronous_commit = on; select pg_try_advisory_lock(${writerLock}) as taken`;
-  connection.query(sql, (error, answers) => {
-    if (error) return done(error);
-    const [, answer] = answers as { rows: { taken: boolean }[] }[];
-    if (answer?.rows[0]?.taken !== true) return done(inUse());
-    made?.();
-    done(null);
-  });
-}
-
-const inUse = () =>
-  new StoreError('conflict', 'The PostgreSQL database is in use by another master.', {
-    hint: 'Stop it, or give this master another database.',
-  });

@@ -8,7 +8,7 @@ import {
   StoreError,
 } from '@dfs/shared';
 import type { Database } from './database.ts';
-import { decideBind, decideRemoval } from './decisions/bind.ts';
+import { decideBind } from './decisions/bind.ts';
 import {
   decideDeferral,
   decideDropped,
@@ -22,6 +22,7 @@ import {
   decideReplications,
 } from './decisions/copies.ts';
 import { makeDirectories } from './decisions/directories.ts';
+import { decideRemoval } from './decisions/removal.ts';
 import { GroupCommit, type GroupCommitParts } from './group-commit.ts';
 import { compareInventory } from './inventory-comparison.ts';
 import { MetadataCaches } from './metadata-caches.ts';

@@ -1,6 +1,8 @@
 import type { Database, Statement } from 'sqlite3';
 
-const statementsMax = 500;
+const statementsMax = 200;
+/** A statement of many rows takes memory in proportion, and is seldom asked for again. */
+const textLengthMax = 2_000;
 
 type Done = (error: Error | null, rows: unknown[]) => void;
 
@@ -38,7 +40,7 @@ export function keepStatements(connection: Database): void {
       return connection;
     }
     return all(sql, values, (error, rows) => {
-      if (!error) remember(succeeded, sql);
+      if (!error && sql.length <= textLengthMax) remember(succeeded, sql);
       done(error, rows);
     });
   }) as Database['all'];

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import {
   alternativeName,
   baseNameOf,
   childOf,
-  type FileId,
   type FilePath,
+  fileIdOfFirstBlob,
   newEntryId,
   parentOf,
   rootPath,
@@ -13,9 +12,8 @@ import {
 import { type BlobState, copyOn, newCopy, withCopy, withPrimary } from '../blob-state.ts';
 import type { Draft } from '../draft/draft.ts';
 import { rowsMissing } from '../draft/draft-table.ts';
-import { blobImage, entryGone, entryImage, fileGone, fileImages } from '../journal.ts';
+import { blobImage, entryImage, fileImages } from '../journal.ts';
 import type {
-  BindCondition,
   BindOutcome,
   BindRequest,
   BlobToBind,
@@ -25,11 +23,10 @@ import type {
 import { entryKeyOf } from '../root-entries.ts';
 import { isPublicAt } from '../visibility.ts';
 import { checkCondition, taken } from './conditions.ts';
-import { findChain, makeDirectories, needWayTo } from './directories.ts';
+import { makeDirectories, needWayTo } from './directories.ts';
 import { findFreeNumber } from './free-number.ts';
-
-/** How long an idempotency key is known. */
-export const keyKeptMs = 24 * 60 * 60_000;
+import { findKnown, remember } from './idempotency.ts';
+import { releaseName } from './removal.ts';
 
 /** Binds all or none: whatever fails throws. What `bindFiles` promises is decided here. Pure but for the ids of new entries. */
 export const decideBind = (draft: Draft, requests: readonly BindRequest[]): BindOutcome[] =>
@@ -45,9 +42,10 @@ function bind(draft: Draft, request: BindRequest): BindOutcome {
   const chain = makeDirectories(draft, parentOf(path));
   const parent = chain.at(-1) as Entry;
   const existing = draft.child(parent.id, baseNameOf(path));
-  checkCondition(draft, path, existing, request);
-  if (existing && isSame(draft, existing, request))
+  if (existing && isSame(draft, existing, request)) {
     return sameAgain(draft, request, chain, existing);
+  }
+  checkCondition(draft, path, existing, request);
   const boundPath = existing ? pathBesides(draft, request, parent, existing) : path;
   const replaced = boundPath === path ? existing : null;
 
@@ -131,9 +129,8 @@ function recordFile(draft: Draft, file: FileRecord, request: BindRequest, path: 
 /** An upload's content has the id of its first blob, and the row of a blob outlives those that refer to it: no blob, no file. */
 function isKnownFile(draft: Draft, { file, blobs }: BindRequest): boolean {
   const [first] = blobs;
-  if ((first?.blobId as string) === file.id && draft.blobs.get(first?.blobId as never) === null) {
-    return false;
-  }
+  const isUpload = first !== undefined && fileIdOfFirstBlob(first.blobId) === file.id;
+  if (isUpload && draft.blobs.get(first.blobId) === null) return false;
   return draft.files.get(file.id) !== null;
 }
 
@@ -188,26 +185,6 @@ const fileBlobOf = ({ blobId, offsetBytes, sizeBytes, md5 }: BlobToBind) => ({
   md5,
 });
 
-/** A name less holds this content: if that was the last one, it goes and its blobs wait for collection. */
-function releaseName(draft: Draft, fileId: FileId): void {
-  draft.names.add(fileId, -1);
-  draft.names.need(fileId);
-  const file = draft.files.get(fileId);
-  if (!file || draft.names.get(fileId) > 0) return;
-  draft.files.set(fileId, null);
-  draft.journalise(...fileGone(file));
-  for (const { blobId } of file.blobs) {
-    draft.uses.add(blobId, -1);
-    draft.uses.need(blobId);
-    draft.blobs.need(blobId);
-  }
-  for (const { blobId } of file.blobs) {
-    const blob = draft.blobs.get(blobId);
-    if (!blob || draft.uses.get(blobId) > 0) continue;
-    draft.blobs.set(blobId, { ...blob, unreferencedSinceMs: draft.nowMs });
-  }
-}
-
 /** The same content is bound there already: a commit whose outcome was not known to the caller is repeated. */
 function isSame(draft: Draft, existing: Entry, request: BindRequest): boolean {
   return existing.fileId === request.file.id && isKnownFile(draft, request);
@@ -224,62 +201,6 @@ function sameAgain(
     named: { path, entry, file: known, isPublic: isPublicAt([...chain, entry]) },
     repeated: true,
   };
-}
-
-/** How a key stands in the database: a digest, since clients choose keys of any length. */
-export const storedKeyOf = (key: string) => createHash('sha256').update(key).digest('hex');
-
-function findKnown(draft: Draft, { idempotencyKey, path }: BindRequest): BindOutcome | undefined {
-  if (idempotencyKey === undefined) return undefined;
-  const known = draft.keys.get(storedKeyOf(idempotencyKey));
-  return known ? outcomeOfKey(known, path, draft.nowMs) : undefined;
-}
-
-/** What a known key's bind gave; undefined when it is older than a day. Rejects with `idempotency-conflict` when it was for another path. */
-export function outcomeOfKey(
-  known: { path: string; outcome: string; createdAtMs: number },
-  path: FilePath,
-  nowMs: number,
-): BindOutcome | undefined {
-  if (known.createdAtMs < nowMs - keyKeptMs) return undefined;
-  if (known.path !== path) {
-    throw new StoreError(
-      'idempotency-conflict',
-      `The idempotency key was used for ${known.path}.`,
-      {
-        hint: 'Use a new key for each upload.',
-      },
-    );
-  }
-  return { ...(JSON.parse(known.outcome) as BindOutcome), repeated: true };
-}
-
-function remember(draft: Draft, { idempotencyKey, path }: BindRequest, outcome: BindOutcome): void {
-  if (idempotencyKey === undefined) return;
-  draft.keys.set(storedKeyOf(idempotencyKey), {
-    path,
-    outcome: JSON.stringify(outcome),
-    createdAtMs: draft.nowMs,
-  });
-}
-
-/** Removes a file's name or an empty directory. What `removeEntry` promises is decided here. */
-export function decideRemoval(draft: Draft, path: FilePath, condition: BindCondition): void {
-  if (path === rootPath) {
-    throw new StoreError('conflict', 'The root directory cannot be removed.');
-  }
-  const entry = findChain(draft, path)?.at(-1);
-  if (!entry) throw new StoreError('not-found', `There is nothing at ${path}.`);
-  checkCondition(draft, path, entry, condition);
-  if (entry.kind === 'directory' && draft.children.get(entry.id) > 0) {
-    throw new StoreError('conflict', `The directory ${path} is not empty.`, {
-      hint: 'Remove what is in it first.',
-    });
-  }
-  draft.entries.set(entryKeyOf(entry.parentId, entry.name), null);
-  draft.children.add(entry.parentId, -1);
-  draft.journalise(entryGone(entry));
-  if (entry.fileId !== undefined) releaseName(draft, entry.fileId);
 }
 
 const isADirectory = (path: FilePath) =>

@@ -1,6 +1,7 @@
 import { newBlobId } from '@dfs/shared';
 import { expect, it } from 'vitest';
-import { decideBind, decideRemoval } from '../decisions/bind.ts';
+import { decideBind } from '../decisions/bind.ts';
+import { decideRemoval } from '../decisions/removal.ts';
 import type { BindRequest, Entry } from '../metadata-repository.ts';
 import { entryKeyOf, nowhereId, rootId } from '../root-entries.ts';
 import { bindRequest, path } from '../testing/metadata-fixtures.ts';

@@ -1,6 +1,6 @@
 import { type FileId, type FilePath, namesOf, StoreError } from '@dfs/shared';
 import type { Database, Sql } from '../database.ts';
-import { outcomeOfKey, storedKeyOf } from '../decisions/bind.ts';
+import { outcomeOfKey, storedKeyOf } from '../decisions/idempotency.ts';
 import type { MetadataCaches } from '../metadata-caches.ts';
 import type {
   BindOutcome,

@@ -1,0 +1,15 @@
+/** Which connections of the database a pool makes. */
+export interface ConnectionPart {
+  readonly isWriter: boolean;
+  /** Called for each connection that may write. */
+  readonly made?: () => void;
+}
+
+export const readersMax = 4;
+/** How long a query waits for one of the connections. */
+export const acquireTimeoutMs = 10_000;
+
+export type Done = (error: Error | null) => void;
+
+/** What fails is thrown, and logged where it stops. */
+export const quiet = { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} };
