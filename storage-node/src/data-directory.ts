@@ -64,8 +64,11 @@ export async function formatDataDirectory(
     const present = new Set(await readdir(join(path, 'blobs')));
     const missing = shards.filter((shard) => !present.has(shard));
     for (const shard of missing) await mkdir(join(path, 'blobs', shard));
-    await rm(join(path, 'staging'), { recursive: true, force: true });
-    await mkdir(join(path, 'staging'));
+    await mkdir(join(path, 'staging'), { recursive: true });
+    // The folder itself stays: on a full disk it could not be made anew.
+    for (const name of await readdir(join(path, 'staging'))) {
+      await rm(join(path, 'staging', name), { recursive: true });
+    }
     if (missing.length > 0) await syncDirectory(join(path, 'blobs'));
     await syncDirectory(path);
     return new DataDirectory(path);

@@ -110,7 +110,7 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
   async put(id: BlobId, body: BlobBody, options: PutOptions): Promise<BlobReceipt> {
     if (body instanceof Readable) body.on('error', ignore);
     try {
-      return await this.#turns.take(id, options.signal, async (turn) => {
+      return await this.#turns.take(id, { signal: options.signal }, async (turn) => {
         if (body instanceof Readable) turn.whenCancelled((reason) => body.destroy(reason));
         const { sizeBytes } = options;
         const incoming = { body, sizeBytes, describe: this.#judgeOf(id, options) };
@@ -167,7 +167,7 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     const { dropClock, directory, tally } = this.#deps;
     dropClock.mustBeBefore(expiresAtMs);
     this.#turns.cancel(id, new StoreError('cancelled', `The blob ${id} was dropped meanwhile.`));
-    await this.#turns.take(id, undefined, async () => {
+    await this.#turns.take(id, { isCancellable: false }, async () => {
       const path = directory.blobPath(id);
       try {
         const fileBytes = await fileBytesOf(path);
@@ -190,7 +190,7 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
 
   pull(request: PullRequest, signal?: AbortSignal): Promise<BlobReceipt> {
     return this.#pulls.join(request, signal, (joined) =>
-      this.#turns.take(request.blobId, joined, async (turn) => {
+      this.#turns.take(request.blobId, { signal: joined }, async (turn) => {
         const present = await this.#findPresent(request.blobId, turn);
         if (present?.kind === 'whole') return this.#alreadyThere(present.description, request);
         return this.#fetch(request, turn, present);
@@ -451,17 +451,23 @@ async function eachChunk(
     count(body);
     await take(body);
   } else {
-    for await (const chunk of chunksOf(body)) {
-      count(chunk);
-      await take(chunk);
+    const chunks: AsyncIterator<Chunk> = body[Symbol.asyncIterator]();
+    for (let next = await nextOf(chunks); !next.done; next = await nextOf(chunks)) {
+      const { value } = next;
+      const bytes: Uint8Array = typeof value === 'string' ? Buffer.from(value) : value;
+      count(bytes);
+      await take(bytes);
     }
   }
   if (sizeBytes !== undefined && receivedBytes < sizeBytes) throw wrongLength(sizeBytes, 'fewer');
 }
 
-async function* chunksOf(body: Readable): AsyncGenerator<Uint8Array> {
+type Chunk = string | Uint8Array;
+
+/** The next chunk of a body, whose failure is told from that of whoever takes it. */
+async function nextOf(chunks: AsyncIterator<Chunk>): Promise<IteratorResult<Chunk>> {
   try {
-    for await (const chunk of body) yield typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    return await chunks.next();
   } catch (cause) {
     if (cause instanceof StoreError) throw cause;
     throw new StoreError('incomplete-body', 'The body broke off before its end.', { cause });

@@ -92,9 +92,8 @@ export class HeartbeatLoop {
       await master.post<HeartbeatAnswer>('/cluster/heartbeat', describe(), signal),
     );
     await identity.join(answer.clusterId);
-    const heard = identity.hear(answer);
-    // A disk that hangs must not silence the node: its age tells. The first time, nothing is served before it is remembered.
-    heard.catch(() => undefined);
+    // A disk that hangs or is full must not silence the node; what could not be remembered is heard again. Only the first time it is waited for.
+    const heard = identity.hear(answer).catch(() => undefined);
     if (!this.#isRegistered) await heard;
     dropClock.heard(answer.masterTimeMs, asked);
     this.#everyMs = Math.min(everyMaxMs, Math.max(everyMinMs, answer.heartbeatEveryMs));

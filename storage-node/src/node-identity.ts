@@ -9,7 +9,7 @@ import {
   StoreError,
 } from '@dfs/shared';
 import { syncDirectory } from './data-directory.ts';
-import { closeFile, codeOf, openFile, syncFile, writeFully } from './raw-file.ts';
+import { closeFile, codeOf, diskError, openFile, syncFile, writeFully } from './raw-file.ts';
 
 const fileName = 'node.json';
 const format = 1;
@@ -95,7 +95,11 @@ export class NodeIdentity {
       );
     }
     // The journal of a new epoch is counted anew from wherever the database was restored.
-    if (epoch > this.#durable.epoch) await this.#change({ epoch, journal: 0 });
+    if (epoch > this.#durable.epoch) {
+      await this.#change({ epoch, journal: 0 }).catch((error) => {
+        throw diskError(error, `remembering the epoch ${epoch}`);
+      });
+    }
   }
 
   /** Joins a cluster for good. Rejects with `wrong-cluster` when the disk belongs to another one. */

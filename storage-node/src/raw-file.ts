@@ -63,6 +63,8 @@ function withoutFirst(buffers: readonly Uint8Array[], bytes: number): Uint8Array
 const fullDiskCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const scarceCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
+export const isDiskFull = (error: unknown) => fullDiskCodes.has(codeOf(error));
+
 export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? '';
 
 /**

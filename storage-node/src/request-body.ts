@@ -103,28 +103,28 @@ export async function smallBodyOf(
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let receivedBytes = 0;
-    const fail = (why: string) => {
+    const settled = () => {
       clearTimeout(timer);
       request.off('data', take);
-      reject(
-        new StoreError(
-          'incomplete-body',
-          `The sender ${why} after ${receivedBytes} of ${sizeBytes} bytes.`,
-        ),
-      );
+      request.off('close', leave);
     };
+    const fail = (why: string) => {
+      settled();
+      const message = `The sender ${why} after ${receivedBytes} of ${sizeBytes} bytes.`;
+      reject(new StoreError('incomplete-body', message, { hint: 'Send it again.' }));
+    };
+    const leave = () => fail('went away');
     const take = (bytes: Buffer) => {
       receivedBytes += bytes.byteLength;
       chunks.push(bytes);
       timer.refresh();
     };
     const timer = setTimeout(() => fail(`was silent for ${idleMs} ms`), idleMs);
-    if (request.destroyed) return fail('went away');
+    if (request.destroyed) return leave();
     request.on('error', ignore);
-    // After the end this rejects a promise that is settled, which changes nothing.
-    request.on('close', () => fail('went away'));
+    request.on('close', leave);
     request.on('end', () => {
-      clearTimeout(timer);
+      settled();
       const [first] = chunks;
       resolve(chunks.length === 1 && first ? first : Buffer.concat(chunks));
     });

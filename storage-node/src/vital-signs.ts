@@ -1,6 +1,7 @@
+import { constants } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '@dfs/shared';
-import { closeFile, openFile, syncFile, writeFully } from './raw-file.ts';
+import { closeFile, isDiskFull, openFile, syncFile, writeFully } from './raw-file.ts';
 
 const tickEveryMs = 250;
 /** A heartbeat waits this long for a probe of the disk; a disk that takes longer shows in its age. */
@@ -58,7 +59,8 @@ export class VitalSigns {
 
   async #probe(): Promise<void> {
     try {
-      const fd = await openFile(this.#probePath, 'w');
+      // Written over in its place: that needs no room.
+      const fd = await openFile(this.#probePath, constants.O_WRONLY | constants.O_CREAT, 0o600);
       try {
         await writeFully(fd, [Buffer.from('probe\n')], 0);
         await syncFile(fd);
@@ -66,8 +68,9 @@ export class VitalSigns {
         await closeFile(fd);
       }
       this.wrote();
-    } catch {
-      // The age says it.
+    } catch (error) {
+      // A full disk is alive. Any other failure shows in the age.
+      if (isDiskFull(error)) this.wrote();
     }
   }
 }

@@ -19,15 +19,15 @@ describe('writers of one blob', () => {
     const id = newBlobId();
     const order: string[] = [];
     const gate = deferred<void>();
-    const first = turns.take(id, undefined, async () => {
+    const first = turns.take(id, {}, async () => {
       order.push('first begins');
       await gate.promise;
       order.push('first ends');
       throw new Error('first fails');
     });
-    const second = turns.take(id, undefined, async () => order.push('second'));
-    const third = turns.take(id, undefined, async () => order.push('third'));
-    await turns.take(newBlobId(), undefined, async () => order.push('another blob'));
+    const second = turns.take(id, {}, async () => order.push('second'));
+    const third = turns.take(id, {}, async () => order.push('third'));
+    await turns.take(newBlobId(), {}, async () => order.push('another blob'));
     gate.resolve();
     await expect(first).rejects.toThrow('first fails');
     await Promise.all([second, third]);
@@ -39,19 +39,31 @@ describe('writers of one blob', () => {
     const id = newBlobId();
     const stopped = deferred<never>();
     let began = 0;
-    const running = turns.take(id, undefined, async (turn) => {
+    const running = turns.take(id, {}, async (turn) => {
       began += 1;
       turn.whenCancelled(stopped.reject);
       return stopped.promise;
     });
-    const waiting = turns.take(id, undefined, async () => {
+    const waiting = turns.take(id, {}, async () => {
       began += 1;
     });
     turns.cancel(id, new StoreError('cancelled', 'Dropped.'));
     await expect(running).rejects.toThrow('Dropped.');
     await expect(waiting).rejects.toThrow('Dropped.');
     expect(began).toBe(1);
-    expect(await turns.take(id, undefined, async () => 'next')).toBe('next');
+    expect(await turns.take(id, {}, async () => 'next')).toBe('next');
+  });
+
+  it('give way to drops, which do not cancel each other', async () => {
+    const turns = new WriteTurns();
+    const id = newBlobId();
+    const gate = deferred<void>();
+    const first = turns.take(id, { isCancellable: false }, () => gate.promise);
+    const second = turns.take(id, { isCancellable: false }, async () => 'dropped again');
+    turns.cancel(id, new StoreError('cancelled', 'Dropped.'));
+    gate.resolve();
+    await first;
+    expect(await second).toBe('dropped again');
   });
 
   it('do not begin for a caller that left while it waited', async () => {
@@ -59,8 +71,8 @@ describe('writers of one blob', () => {
     const id = newBlobId();
     const gate = deferred<void>();
     const leaving = new AbortController();
-    const first = turns.take(id, undefined, () => gate.promise);
-    const second = turns.take(id, leaving.signal, async () => 'ran');
+    const first = turns.take(id, {}, () => gate.promise);
+    const second = turns.take(id, { signal: leaving.signal }, async () => 'ran');
     leaving.abort();
     gate.resolve();
     await first;
