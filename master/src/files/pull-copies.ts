@@ -3,6 +3,7 @@ import { placeBlob } from '../replication/placement.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 import { storeErrorOf } from './node-attempts.ts';
 import type { PlacedBlob } from './store-blob.ts';
+import { tooFewNodes } from './upload-refusal.ts';
 
 export interface CopiesRequest {
   readonly blob: PlacedBlob;
@@ -55,16 +56,8 @@ async function pullOne(
       dependencies.logger.warn('node did not copy a blob, trying on', { node, error });
     }
   }
-  const why = lastError ? `: ${lastError.message}` : '.';
-  throw new StoreError(
-    'unavailable',
-    `${count + 1} nodes were to hold every byte, but too few could${why}`,
-    {
-      hint: 'Ask for fewer copies with minCopies, or try again when more nodes are up.',
-      retryAfterSeconds: 5,
-      ...(lastError ? { cause: lastError } : {}),
-    },
-  );
+  const why = lastError ? `too few could: ${lastError.message}` : 'there are not enough.';
+  throw tooFewNodes(count + 1, why, lastError);
 }
 
 async function pullTo(

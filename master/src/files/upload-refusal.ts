@@ -7,22 +7,35 @@ const retryAfterSeconds = 2;
 /** True when this node may take blobs now or soon, as far as its state goes. */
 const isHopeful = (node: NodeSnapshot) => node.state === 'up' || node.state === 'suspect';
 
+export interface RoomRequest {
+  /** 0 when unknown. */
+  readonly sizeBytes: number;
+  readonly segmentBytes: number;
+  /** How many nodes have to hold it before the answer. */
+  readonly minCopies: number;
+}
+
 /**
  * Refuses a body that cannot be stored, before it is read: `no-room` when all nodes together or each by itself lack room for it, `unavailable` when
- * no node takes blobs.
+ * no node takes blobs, or too few do.
  */
-export function checkRoom(
-  nodes: readonly NodeSnapshot[],
-  request: { readonly sizeBytes: number; readonly segmentBytes: number },
-): void {
-  const { sizeBytes, segmentBytes } = request;
+export function checkRoom(nodes: readonly NodeSnapshot[], request: RoomRequest): void {
+  const { sizeBytes, segmentBytes, minCopies } = request;
   const blobBytes = Math.min(sizeBytes, segmentBytes);
   const roomBytes = takers(nodes).reduce((sum, node) => sum + roomOf(node), 0);
-  const isHopeless = !nodes.some(isHopeful);
-  if (isHopeless || roomBytes < sizeBytes || takers(nodes).every((n) => lacksRoom(n, blobBytes))) {
-    throw uploadRefusal(nodes, { sizeBytes: roomBytes < sizeBytes ? sizeBytes : blobBytes });
-  }
+  if (roomBytes < sizeBytes) throw uploadRefusal(nodes, { sizeBytes });
+  const fit = nodes.filter((node) => isHopeful(node) && !lacksRoom(node, blobBytes)).length;
+  if (fit === 0) throw uploadRefusal(nodes, { sizeBytes: blobBytes });
+  if (fit < minCopies) throw tooFewNodes(minCopies, `only ${fit} can.`);
 }
+
+/** Refuses an upload that fewer nodes took than were asked for. */
+export const tooFewNodes = (minCopies: number, why: string, cause?: StoreError) =>
+  new StoreError('unavailable', `${minCopies} nodes were to hold every byte: ${why}`, {
+    hint: 'Ask for fewer copies with minCopies, or try again when more nodes are up.',
+    retryAfterSeconds: 5,
+    ...(cause ? { cause } : {}),
+  });
 
 /** Why no node took a blob: `no-room` when all lacked it, else `unavailable` with what is known of each node. */
 export function uploadRefusal(

@@ -579,6 +579,7 @@ describe('refusing before the body', () => {
     ],
     ['a name that must exist', '/no', { ifMatch: '*' }, 'precondition-failed'],
     ['more bytes than there is room', '/no', { sizeBytes: 10 ** 9 }, 'no-room'],
+    ['more copies than there are nodes', '/no', { minCopies: 4 }, 'unavailable'],
   ] as const)('%s', async (_, path, options, kind) => {
     const cluster = await open({ capacityBytes: 10 ** 6, config: streamed });
     await cluster.put('/f', Buffer.from('f'));

@@ -27,7 +27,7 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
       mustServe(dependencies);
       if (await findRepeated(request)) return;
       await checkName(metadata, request);
-      checkRoom(nodes.snapshots(), { sizeBytes: request.sizeBytes ?? 0, ...config });
+      checkRoomFor(request);
     },
 
     async stage(request) {
@@ -41,10 +41,10 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
         return stagedFileOf(request, repeated.named.file, { repeated });
       }
       // A short body costs less than these questions, which the placement and the bind answer anyway.
-      const { sizeBytes = 0 } = request;
-      if (request.sizeBytes === undefined || sizeBytes > config.heldBodyBytes) {
+      const { sizeBytes } = request;
+      if (sizeBytes === undefined || sizeBytes > config.heldBodyBytes) {
         await checkName(metadata, request);
-        checkRoom(nodes.snapshots(), { sizeBytes, ...config });
+        checkRoomFor(request);
       }
       const contentType = request.contentType ?? contentTypeOf(request);
       const createdAtMs = dependencies.clock.now();
@@ -93,6 +93,15 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
   ): Promise<BindOutcome | undefined> {
     const { idempotencyKey, path } = request;
     return idempotencyKey === undefined ? undefined : metadata.findRepeated(idempotencyKey, path);
+  }
+
+  function checkRoomFor({ sizeBytes = 0, minCopies }: Partial<PutRequest>): void {
+    const { segmentBytes } = config;
+    checkRoom(nodes.snapshots(), {
+      sizeBytes,
+      segmentBytes,
+      minCopies: minCopies ?? config.minCopies,
+    });
   }
 
   function contentTypeOf({ path }: Pick<PutRequest, 'path'>): string {
