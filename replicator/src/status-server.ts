@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import { keyOfHeaders, secretsEqual } from '@dfs/shared';
+import { keyOfHeaders, secretJudge } from '@dfs/shared';
 import { listen } from '@dfs/shared/cluster';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
@@ -65,5 +65,5 @@ async function answerTo(
 function isAllowed({ headers }: IncomingMessage, clusterKey: string | undefined): boolean {
   // A page that a browser on this machine shows may reach loopback under a name of its own.
   if (clusterKey === undefined) return localHost.test(headers.host ?? '');
-  return secretsEqual(keyOfHeaders(headers) ?? '', clusterKey);
+  return secretJudge(clusterKey)(keyOfHeaders(headers) ?? '');
 }

@@ -117,10 +117,11 @@ export function verifyBlobQuery(
   return claims.expiresAtSeconds * 1000 + 60_000 >= nowMs ? claims : undefined;
 }
 
-/** Compares two secrets in time that tells nothing of where they differ or how long they are. */
-export function secretsEqual(given: string, expected: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(expected));
+/** A judge of secrets that are given as `expected`, in time that tells nothing of where they differ or how long they are. */
+export function secretJudge(expected: string): (given: string) => boolean {
+  const digestOf = (text: string) => createHash('sha256').update(text).digest();
+  const expectedDigest = digestOf(expected);
+  return (given) => timingSafeEqual(digestOf(given), expectedDigest);
 }
 
 /** The key in `Authorization: Bearer …` or `SHARD-KEY`, blanks around it dropped; undefined when neither is there. */

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type FilePath, keyOfHeaders, StoreError, secretsEqual } from '@dfs/shared';
+import { type FilePath, keyOfHeaders, StoreError, secretJudge } from '@dfs/shared';
 import { faultOfLocalRequest } from './local-request.ts';
 
 /** Who asks. Later also the holder of an access key, of a signed link, or of an address grant. */
@@ -31,9 +31,11 @@ const keyHint = 'Send the key in the header SHARD-KEY or as "Authorization: Bear
 /** The one judge of who may do what. Stands before the file service, in every front. */
 export class AccessControl {
   readonly #deps: AccessControlDependencies;
+  readonly #isClusterKey: (given: string) => boolean;
 
   constructor(dependencies: AccessControlDependencies) {
     this.#deps = dependencies;
+    this.#isClusterKey = secretJudge(dependencies.clusterKey ?? '');
   }
 
   /**
@@ -55,7 +57,7 @@ export class AccessControl {
       if (headers.authorization === undefined && headers['shard-key'] === undefined) {
         return anonymous;
       }
-    } else if (secretsEqual(given, clusterKey)) {
+    } else if (this.#isClusterKey(given)) {
       return admin;
     }
     this.#deps.onWrongKey?.();

@@ -14,7 +14,7 @@ import {
   type ReplicationAttempt,
   type ReplicationReport,
   StoreError,
-  secretsEqual,
+  secretJudge,
 } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import express, { type NextFunction, type Request, type Response } from 'express';
@@ -42,12 +42,14 @@ const bodyMax = '2mb';
 /** The management port: what nodes and replicators tell and ask the master (`shared/src/cluster-messages.ts`). */
 export function createClusterServer(dependencies: ClusterServerDependencies): Server {
   const { metadata, nodes, clock, random } = dependencies;
+  const { clusterKey } = dependencies;
+  const isClusterKey = clusterKey === undefined ? undefined : secretJudge(clusterKey);
   const app = express().disable('x-powered-by').disable('etag');
   app.get('/healthz', (_request, response) => {
     response.type('text').send('ok\n');
   });
   app.use((request, _response, next) => {
-    checkKey(request, dependencies.clusterKey);
+    checkKey(request, isClusterKey);
     next();
   });
   app.use(express.json({ limit: bodyMax }));
@@ -120,10 +122,10 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
   return server;
 }
 
-function checkKey(request: Request, clusterKey: string | undefined): void {
-  if (clusterKey === undefined) return;
+function checkKey(request: Request, isClusterKey: ((given: string) => boolean) | undefined): void {
+  if (isClusterKey === undefined) return;
   const given = keyOfHeaders(request.headers);
-  if (given !== undefined && secretsEqual(given, clusterKey)) return;
+  if (given !== undefined && isClusterKey(given)) return;
   throw new StoreError(
     'unauthorized',
     given === undefined

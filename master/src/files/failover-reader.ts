@@ -115,8 +115,10 @@ function gather(stream: Readable, sizeBytes: number): Promise<Buffer> {
       if (gathered === sizeBytes) resolve(bytes);
       else reject(wrongLength(gathered, sizeBytes));
     });
-    // After an end or an error this changes nothing.
-    stream.on('close', () => reject(wrongLength(gathered, sizeBytes)));
+    stream.on('close', () => {
+      // An error is costly to make, and after an end nobody hears of it.
+      if (!stream.readableEnded) reject(wrongLength(gathered, sizeBytes));
+    });
   });
 }
 

@@ -14,7 +14,7 @@ import {
   keyOfHeaders,
   type NodeStatus,
   nodeHeaders,
-  secretsEqual,
+  secretJudge,
 } from '../node-protocol.ts';
 import { MemoryBlobStore } from './memory-blob-store.ts';
 
@@ -86,7 +86,7 @@ export class MemoryNode {
 
   #admit({ headers }: IncomingMessage): void {
     const key = this.#clusterKey;
-    if (key !== undefined && !secretsEqual(keyOfHeaders(headers) ?? '', key)) {
+    if (key !== undefined && !secretJudge(key)(keyOfHeaders(headers) ?? '')) {
       throw new StoreError('unauthorized', 'The cluster key is wrong.');
     }
     if (headers[nodeHeaders.node] !== this.nodeId) {
