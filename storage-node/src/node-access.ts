@@ -50,7 +50,8 @@ export class NodeAccess {
         hint: 'Users and the dfs command speak to the master.',
       });
     }
-    // Equal digests, compared in constant time: nothing is told of where keys differ or how long they are.
+    // Equal digests, compared in constant time: nothing is told of where keys differ or how long
+    // they are.
     if (!timingSafeEqual(digestOf(given), this.#keyDigest)) {
       throw new StoreError('unauthorized', 'The cluster key is wrong.', {
         hint: 'Give every program of the cluster the same DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.',
@@ -58,7 +59,9 @@ export class NodeAccess {
     }
   }
 
-  /** Rejects with `wrong-node` what is meant for another node: two nodes may have swapped addresses. */
+  /**
+   * Rejects with `wrong-node` what is meant for another node: two nodes may have swapped addresses.
+   */
   mustBeMeantForUs(request: IncomingMessage): void {
     const meant = request.headers[nodeHeaders.node];
     if (meant === this.#options.nodeId) return;
@@ -98,7 +101,10 @@ export class NodeAccess {
   }
 }
 
-/** Without a key nothing but the place tells friend from foe: a web page must not reach us by the user's browser, under another name or from another origin. */
+/**
+ * Without a key nothing but the place tells friend from foe: a web page must not reach us by the
+ * user's browser, under another name or from another origin.
+ */
 function mustBeLocal({ headers }: IncomingMessage): void {
   const origin = headers.origin;
   const isForeignOrigin =
