@@ -1,7 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errorBodyOf, httpStatusOf, nodeHeaders, StoreError } from '@dfs/shared';
 
-/** How long the rest of a refused body is read and thrown away, so that its sender sees the answer instead of a broken connection. */
+/**
+ * How long the rest of a refused body is read and thrown away, so that its sender sees the answer
+ * instead of a broken connection.
+ */
 const drainMaxMs = 5_000;
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {
@@ -12,8 +15,9 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
 }
 
 /**
- * Answers with an error, or breaks the connection off when an answer has begun: its reader then sees that it is incomplete. `isBodyWanted` false: the sender still
- * waits for "100 Continue", and will not send its body.
+ * Answers with an error, or breaks the connection off when an answer has begun: its reader then
+ * sees that it is incomplete. `isBodyWanted` false: the sender still waits for "100 Continue", and
+ * will not send its body.
  */
 export function sendError(
   request: IncomingMessage,

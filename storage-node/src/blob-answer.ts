@@ -28,8 +28,9 @@ export interface BlobQuestion {
 }
 
 /**
- * Decides the answer to a GET or HEAD of a blob (RFC 9110 sections 13 and 14). One range is answered as such, several with the whole, which the RFC allows. Pure.
- * Throws `range-not-satisfiable`.
+ * Decides the answer to a GET or HEAD of a blob (RFC 9110 sections 13 and 14). One range is
+ * answered as such, several with the whole, which the RFC allows. Pure. Throws
+ * `range-not-satisfiable`.
  */
 export function answerFor(blob: StoredBlob, { method, headers, caller }: BlobQuestion): BlobAnswer {
   const etag = `"${blob.md5}"`;

@@ -16,8 +16,8 @@ import { Agent, type Dispatcher, request as httpRequest } from 'undici';
 import type { FetchBlob } from './disk-blob-store.ts';
 
 /**
- * The content type in a signature between nodes. Only with it a signed request is told a blob's description, which names the file's path: a link
- * that a user was given opens the bytes alone.
+ * The content type in a signature between nodes. Only with it a signed request is told a blob's
+ * description, which names the file's path: a link that a user was given opens the bytes alone.
  */
 export const peerContentType = 'application/vnd.dfs.blob';
 
@@ -27,7 +27,10 @@ const headersMaxBytes = 64 * 1024;
 const refusalMaxBytes = 64 * 1024;
 
 export interface BlobFetcherOptions {
-  /** Signs requests to other nodes, so that the cluster key stays here; absent in a cluster without a key. */
+  /**
+   * Signs requests to other nodes, so that the cluster key stays here; absent in a cluster without
+   * a key.
+   */
   readonly urlKey: Buffer | undefined;
   /** The cluster of this disk. */
   readonly clusterId: () => ClusterId | undefined;
@@ -56,7 +59,10 @@ export class BlobFetcher {
     });
   }
 
-  /** Rejects: `not-found` (the source has none), `corrupt` (its copy is bad or another), `wrong-cluster`, `unavailable`, `cancelled`. */
+  /**
+   * Rejects: `not-found` (the source has none), `corrupt` (its copy is bad or another),
+   * `wrong-cluster`, `unavailable`, `cancelled`.
+   */
   readonly fetch: FetchBlob = async (pull, signal) => {
     const { statusCode, headers, body } = await this.#ask(pull, signal);
     body.on('error', ignore);
@@ -149,7 +155,10 @@ function parsed(text: string): StoredBlob | undefined {
   }
 }
 
-/** What the source's refusal means for the pull: its words on the blob count, all else is its own trouble. */
+/**
+ * What the source's refusal means for the pull: its words on the blob count, all else is its own
+ * trouble.
+ */
 function refusalOf({ blobId, source }: PullRequest, status: number, text: string): StoreError {
   const cause = errorOfAnswer(status, text);
   const place = `The source ${source.nodeId} at ${source.url}`;

@@ -7,11 +7,11 @@ import { type BlobId, type StoredBlob, StoreError } from '@dfs/shared';
  * - data: the blob's bytes from offset 0, so that offsets are plain and `head -c` shows the file
  * - CRC table: the CRC32 (that of zlib) of each block of 1 MiB of data, 4 bytes each
  * - description: JSON of `StoredBlob`
- * - footer, 32 bytes: magic (8), version (4), block size (4), data length (8), description length (4), CRC32 of table, description
- *   and the footer before it (4)
+ * - footer, 32 bytes: magic (8), version (4), block size (4), data length (8), description length
+ *   (4), CRC32 of table, description and the footer before it (4)
  *
- * Numbers are little-endian. What a flipped byte can hit is covered twice: data by its block's CRC, all else by the footer's, and the lengths
- * must add up to the file's.
+ * Numbers are little-endian. What a flipped byte can hit is covered twice: data by its block's CRC,
+ * all else by the footer's, and the lengths must add up to the file's.
  */
 export const blockBytes = 2 ** 20;
 export const footerBytes = 32;
@@ -38,11 +38,10 @@ export interface Footer {
 
 export const blockCountOf = (dataBytes: number) => Math.ceil(dataBytes / blockBytes);
 
-/** Bytes that a blob's file has beyond its data, at most. */
-export const overheadMaxBytes = (dataBytes: number) =>
-  4 * blockCountOf(dataBytes) + descriptionMaxBytes + footerBytes;
-
-/** CRC table, description and footer as they follow the data. Rejects a description that is too long with `invalid-request`. */
+/**
+ * CRC table, description and footer as they follow the data. Rejects a description that is too long
+ * with `invalid-request`.
+ */
 export function encodeTail(description: StoredBlob, blockCrcs: readonly number[]): Buffer {
   const json = Buffer.from(JSON.stringify(description));
   if (json.byteLength > descriptionMaxBytes) {
@@ -67,7 +66,10 @@ export function encodeTail(description: StoredBlob, blockCrcs: readonly number[]
   return tail;
 }
 
-/** Reads the last `footerBytes` of a file of `fileBytes`. Throws `corrupt` when they cannot belong to it. */
+/**
+ * Reads the last `footerBytes` of a file of `fileBytes`. Throws `corrupt` when they cannot belong
+ * to it.
+ */
 export function parseFooter(footer: Buffer, fileBytes: number, blobId: BlobId): Footer {
   if (footer.byteLength !== footerBytes || !footer.subarray(0, 8).equals(magic)) {
     throw corrupt(blobId, 'it has no footer');
@@ -86,8 +88,8 @@ export function parseFooter(footer: Buffer, fileBytes: number, blobId: BlobId): 
 }
 
 /**
- * Reads everything behind the data: `tail` has exactly the `tailBytes` of its footer. Throws `corrupt` when a byte of it is wrong, or when it describes
- * another blob.
+ * Reads everything behind the data: `tail` has exactly the `tailBytes` of its footer. Throws
+ * `corrupt` when a byte of it is wrong, or when it describes another blob.
  */
 export function parseTail(tail: Buffer, footer: Footer, blobId: BlobId): BlobTail {
   const crcAt = tail.byteLength - 4;

@@ -15,8 +15,9 @@ import { openBlob } from './open-blobs.ts';
 const readsAtOnce = 16;
 
 /**
- * The blobs behind `after` in inventory order, `limit` of them at most, each with what its file says of it; those whose self-description is unreadable as `damaged`.
- * One folder's names are in memory at a time.
+ * The blobs behind `after` in inventory order, `limit` of them at most, each with what its file
+ * says of it; those whose self-description is unreadable as `damaged`. One folder's names are in
+ * memory at a time.
  */
 export async function readInventory(
   directory: DataDirectory,
@@ -43,7 +44,10 @@ export async function readInventory(
   return { blobs, damaged };
 }
 
-/** The folder's blobs behind `after`, in order. Files that are no blobs of this folder are passed over. */
+/**
+ * The folder's blobs behind `after`, in order. Files that are no blobs of this folder are passed
+ * over.
+ */
 async function idsIn(
   directory: DataDirectory,
   shard: string,

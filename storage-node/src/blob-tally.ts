@@ -8,7 +8,10 @@ const statsAtOnce = 4;
 
 const shardIndexOf = (id: BlobId) => Number.parseInt(shardOf(id), 16);
 
-/** How many blobs lie on the disk and what their files take: counted once in the background, kept up to date by every write and delete. */
+/**
+ * How many blobs lie on the disk and what their files take: counted once in the background, kept up
+ * to date by every write and delete.
+ */
 export class BlobTally {
   readonly #directory: DataDirectory;
   readonly #isCounted = new Array<boolean>(shards.length).fill(false);
@@ -40,7 +43,8 @@ export class BlobTally {
   }
 
   /**
-   * Looks whether there is any blob at all, which a master with an empty database must hear with the first heartbeat. `count` then counts them.
+   * Looks whether there is any blob at all, which a master with an empty database must hear with
+   * the first heartbeat. `count` then counts them.
    */
   async look(): Promise<void> {
     for (const shard of shards) {
@@ -54,7 +58,10 @@ export class BlobTally {
     }
   }
 
-  /** Counts folder by folder, with one folder's names in memory at a time. Ends early when `signal` aborts. */
+  /**
+   * Counts folder by folder, with one folder's names in memory at a time. Ends early when `signal`
+   * aborts.
+   */
   async count(signal: AbortSignal): Promise<void> {
     for (const [index, shard] of shards.entries()) {
       if (signal.aborted) return;

@@ -6,7 +6,10 @@ import type { RoomClaim } from './space.ts';
 
 /** Batches of one blob on their way to the disk at a time, while the next is being received. */
 const batchesInFlightMax = 2;
-/** The disk is asked to write down what it holds this often, so that the last sync has little left to do. */
+/**
+ * The disk is asked to write down what it holds this often, so that the last sync has little left
+ * to do.
+ */
 const syncEveryBytes = 32 * 2 ** 20;
 /** A disk that falls this far behind slows the sender down. */
 const unsyncedMaxBytes = 128 * 2 ** 20;
@@ -29,9 +32,10 @@ export interface StagedBlob {
 }
 
 /**
- * Writes one blob's file into the staging folder: hashes as bytes arrive, writes in large batches while the next bytes are received, and syncs as it goes.
- * A blob that fits into one batch is written in one call with everything that follows its data.
- * End it with `finish`, or with `discard`.
+ * Writes one blob's file into the staging folder: hashes as bytes arrive, writes in large batches
+ * while the next bytes are received, and syncs as it goes. A blob that fits into one batch is
+ * written in one call with everything that follows its data. End it with `finish`, or with
+ * `discard`.
  */
 export class BlobWriter {
   readonly #options: BlobWriterOptions;
@@ -48,16 +52,17 @@ export class BlobWriter {
   #syncing: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #receipt: BlobReceipt | undefined;
+  #claimedBytes: number;
 
   constructor(options: BlobWriterOptions) {
     this.#options = options;
+    this.#claimedBytes = options.claimedBytes;
   }
 
-  get receivedBytes(): number {
-    return this.#receivedBytes;
-  }
-
-  /** Takes bytes, which must not change any more. Resolves when more may come. Rejects when an earlier write failed, or with `no-room`. */
+  /**
+   * Takes bytes, which must not change any more. Resolves when more may come. Rejects when an
+   * earlier write failed, or with `no-room`.
+   */
   async append(bytes: Uint8Array): Promise<void> {
     this.#md5.update(bytes);
     this.#crcs.update(bytes);
@@ -144,13 +149,7 @@ export class BlobWriter {
     const neededBytes = this.#receivedBytes + tailBytes;
     if (neededBytes <= this.#claimedBytes) return;
     await this.#options.room.grow(neededBytes - this.#claimedBytes);
-    this.#grownBytes += neededBytes - this.#claimedBytes;
-  }
-
-  #grownBytes = 0;
-
-  get #claimedBytes(): number {
-    return this.#options.claimedBytes + this.#grownBytes;
+    this.#claimedBytes = neededBytes;
   }
 
   #open(): Promise<number> {

@@ -1,11 +1,16 @@
 import { blockBytes } from './blob-format.ts';
 
-/** These are never handed out for long, so that every reader gets on while all others are taken by slow ones. */
+/**
+ * These are never handed out for long, so that every reader gets on while all others are taken by
+ * slow ones.
+ */
 const scratchCount = 4;
 
 /**
- * A bounded pool of buffers of one block. A reader takes one for as long as its peer needs to receive the block; when none is left it borrows a scratch buffer for
- * the time of a disk read, and sends a small piece of its own. So neither many readers nor slow ones cost more than this, and nobody waits for a peer.
+ * A bounded pool of buffers of one block. A reader takes one for as long as its peer needs to
+ * receive the block; when none is left it borrows a scratch buffer for the time of a disk read, and
+ * sends a small piece of its own. So neither many readers nor slow ones cost more than this, and
+ * nobody waits for a peer.
  */
 export class BlockBuffers {
   readonly #lastingMax: number;
@@ -38,7 +43,10 @@ export class BlockBuffers {
     if (this.#free.length * 2 < this.#lastingMax) this.#free.push(buffer);
   }
 
-  /** Runs `use` with a scratch buffer, which is free again when it is done; first come, first served. */
+  /**
+   * Runs `use` with a scratch buffer, which is free again when it is done; first come, first
+   * served.
+   */
   async borrow<Result>(use: (scratch: Buffer) => Promise<Result>): Promise<Result> {
     const scratch = await this.#scratchBuffer();
     try {

@@ -29,7 +29,10 @@ export interface StorageNodeConfig {
 
 const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
 
-/** Reads a storage node's settings from the environment. Throws `ConfigurationError` with every fault. */
+/**
+ * Reads a storage node's settings from the environment. Throws `ConfigurationError` with every
+ * fault.
+ */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
   clusterKey: string | undefined,

@@ -1,4 +1,7 @@
-/** What a node did since it started. Plain numbers, since they are counted on the hot path; `/metrics` shows them. */
+/**
+ * What a node did since it started. Plain numbers, since they are counted on the hot path;
+ * `/metrics` shows them.
+ */
 export interface NodeCounters {
   putCount: number;
   putBytes: number;

@@ -51,8 +51,9 @@ export class DataDirectory {
 }
 
 /**
- * Makes the folders of a node's disk where they are missing and empties the staging folder; the caller holds the directory's lock. `isFormatted`: the disk has an identity.
- * Rejects with `ConfigurationError`, in one line, when the directory holds other things or cannot be written.
+ * Makes the folders of a node's disk where they are missing and empties the staging folder; the
+ * caller holds the directory's lock. `isFormatted`: the disk has an identity. Rejects with
+ * `ConfigurationError`, in one line, when the directory holds other things or cannot be written.
  */
 export async function formatDataDirectory(
   path: string,
@@ -81,7 +82,10 @@ export async function formatDataDirectory(
   }
 }
 
-/** A directory in use for something else must not become a node's by a slip of the pen. A format that was cut short is finished. */
+/**
+ * A directory in use for something else must not become a node's by a slip of the pen. A format
+ * that was cut short is finished.
+ */
 async function mustBeEmpty(path: string): Promise<void> {
   const foreign = (await readdir(path)).filter(
     (name) => !ownNames.has(name) && !name.startsWith('.lock') && !name.startsWith('node.json.'),

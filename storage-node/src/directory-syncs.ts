@@ -12,7 +12,10 @@ interface KnownDirectory {
 export class DirectorySyncs {
   readonly #directories = new Map<string, KnownDirectory>();
 
-  /** Resolves once everything named in the directory before this call survives a crash. A sync that runs already may have missed it. */
+  /**
+   * Resolves once everything named in the directory before this call survives a crash. A sync that
+   * runs already may have missed it.
+   */
   sync(path: string): Promise<void> {
     const directory = this.#know(path);
     if (directory.running === undefined) return this.#run(directory);

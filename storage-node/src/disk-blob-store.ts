@@ -20,6 +20,7 @@ import {
   type StoredBlob,
   StoreError,
 } from '@dfs/shared';
+import { eachChunk } from './blob-body.ts';
 import { blockCountOf, footerBytes } from './blob-format.ts';
 import { readInventory } from './blob-inventory.ts';
 import type { BlobTally } from './blob-tally.ts';
@@ -45,7 +46,10 @@ const fileOverheadBytes = 8 * 1024;
 
 export type Damage = DamageReport['damages'][number];
 
-/** Fetches a blob from another node: what it says of itself, and its bytes, which the caller reads or destroys. */
+/**
+ * Fetches a blob from another node: what it says of itself, and its bytes, which the caller reads
+ * or destroys.
+ */
 export type FetchBlob = (
   request: PullRequest,
   signal: AbortSignal,
@@ -147,8 +151,8 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
   }
 
   /**
-   * Opens a blob for a front that sends pieces and releases them. `choose` says which bytes by the description: it may throw, or want none.
-   * Rejects as `open`.
+   * Opens a blob for a front that sends pieces and releases them. `choose` says which bytes by the
+   * description: it may throw, or want none. Rejects as `open`.
    */
   async read(
     id: BlobId,
@@ -211,7 +215,10 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     this.#blobs.close();
   }
 
-  /** The judge of a put: what its sender promised must hold, and only then is it asked for the facts of the whole file. */
+  /**
+   * The judge of a put: what its sender promised must hold, and only then is it asked for the facts
+   * of the whole file.
+   */
   #judgeOf(id: BlobId, { description, expectedMd5, whole }: PutOptions) {
     return (receipt: BlobReceipt): StoredBlob => {
       if (expectedMd5 !== undefined && receipt.md5 !== expectedMd5) {
@@ -241,7 +248,8 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     turn.whenCancelled((reason) => bytes.destroy(reason));
     const describe = (receipt: BlobReceipt): StoredBlob => {
       if (receipt.md5 === md5) return { ...description, storedAtMs: this.#deps.clock.now() };
-      // The source checked its blocks and describes the right content: the bytes changed on their way, and its copy must not be given up for that.
+      // The source checked its blocks and describes the right content: the bytes changed on their
+      // way, and its copy must not be given up for that.
       throw new StoreError(
         'unavailable',
         `The bytes of the blob ${blobId} changed on their way from ${source.nodeId} (MD5 ${receipt.md5} instead of ${md5}).`,
@@ -333,7 +341,10 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     if (replaced) onMended(id);
   }
 
-  /** What is at the blob's place, read and proved to its last byte: a success that is answered from it must be true. */
+  /**
+   * What is at the blob's place, read and proved to its last byte: a success that is answered from
+   * it must be true.
+   */
   async #findPresent(id: BlobId, turn: WriteTurn): Promise<Present | undefined> {
     try {
       const blob = await this.#openBlob(id);
@@ -435,46 +446,3 @@ async function fileBytesOf(path: string): Promise<number | undefined> {
     throw error;
   }
 }
-
-/** Gives all bytes of a body to `take`, one after the other. Rejects with `incomplete-body` when they are more or fewer than announced, or break off. */
-async function eachChunk(
-  body: BlobBody,
-  sizeBytes: number | undefined,
-  take: (bytes: Uint8Array) => void | Promise<void>,
-): Promise<void> {
-  let receivedBytes = 0;
-  const count = (bytes: Uint8Array) => {
-    receivedBytes += bytes.byteLength;
-    if (sizeBytes !== undefined && receivedBytes > sizeBytes) throw wrongLength(sizeBytes, 'more');
-  };
-  if (body instanceof Uint8Array) {
-    count(body);
-    await take(body);
-  } else {
-    const chunks: AsyncIterator<Chunk> = body[Symbol.asyncIterator]();
-    for (let next = await nextOf(chunks); !next.done; next = await nextOf(chunks)) {
-      const { value } = next;
-      const bytes: Uint8Array = typeof value === 'string' ? Buffer.from(value) : value;
-      count(bytes);
-      await take(bytes);
-    }
-  }
-  if (sizeBytes !== undefined && receivedBytes < sizeBytes) throw wrongLength(sizeBytes, 'fewer');
-}
-
-type Chunk = string | Uint8Array;
-
-/** The next chunk of a body, whose failure is told from that of whoever takes it. */
-async function nextOf(chunks: AsyncIterator<Chunk>): Promise<IteratorResult<Chunk>> {
-  try {
-    return await chunks.next();
-  } catch (cause) {
-    if (cause instanceof StoreError) throw cause;
-    throw new StoreError('incomplete-body', 'The body broke off before its end.', { cause });
-  }
-}
-
-const wrongLength = (sizeBytes: number, than: 'more' | 'fewer') =>
-  new StoreError('incomplete-body', `The body has ${than} than the ${sizeBytes} bytes announced.`, {
-    hint: 'Send it again with its true length.',
-  });

@@ -1,6 +1,8 @@
 import { type Clock, StoreError } from '@dfs/shared';
 
-/** More difference between the two clocks than this means that one of them stood still or jumped. */
+/**
+ * More difference between the two clocks than this means that one of them stood still or jumped.
+ */
 const driftMaxMs = 2_000;
 
 interface Heard {
@@ -11,9 +13,10 @@ interface Heard {
 }
 
 /**
- * The master's time as this node may assume it, for the expiry of drops: learnt from heartbeats, carried on by the monotonic clock. It errs on the late side
- * only, so that no drop is carried out after its expiry. A process that was stopped sees time pass; a machine that slept may not (its monotonic
- * clock slept too), so the wall clock must agree.
+ * The master's time as this node may assume it, for the expiry of drops: learnt from heartbeats,
+ * carried on by the monotonic clock. It errs on the late side only, so that no drop is carried out
+ * after its expiry. A process that was stopped sees time pass; a machine that slept may not (its
+ * monotonic clock slept too), so the wall clock must agree.
  */
 export class DropClock {
   readonly #clock: Clock;
@@ -42,7 +45,10 @@ export class DropClock {
     return drift > driftMaxMs ? undefined : masterTimeMs + passedMs;
   }
 
-  /** Rejects with `expired` after that time of the master, and with `unavailable` when its time is not known. */
+  /**
+   * Rejects with `expired` after that time of the master, and with `unavailable` when its time is
+   * not known.
+   */
   mustBeBefore(expiresAtMs: number): void {
     const nowMs = this.masterNowMs();
     if (nowMs === undefined) {

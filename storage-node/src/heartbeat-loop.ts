@@ -36,7 +36,8 @@ export interface HeartbeatLoopDependencies {
 }
 
 /**
- * Tells the master at a steady pace that this node lives, and learns cluster, epoch, journal and the master's time from its answers. A master that does not answer is asked again; a refusal is
+ * Tells the master at a steady pace that this node lives, and learns cluster, epoch, journal and
+ * the master's time from its answers. A master that does not answer is asked again; a refusal is
  * told in one line.
  */
 export class HeartbeatLoop {
@@ -54,7 +55,10 @@ export class HeartbeatLoop {
     this.#everyMs = dependencies.everyMs;
   }
 
-  /** Starts the loop. Resolves with the first accepted heartbeat, or when `stop` was called; rejects with a refusal that waiting cannot change. */
+  /**
+   * Starts the loop. Resolves with the first accepted heartbeat, or when `stop` was called; rejects
+   * with a refusal that waiting cannot change.
+   */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#running = this.#run(resolve).then(resolve, reject);
@@ -92,7 +96,8 @@ export class HeartbeatLoop {
       await master.post<HeartbeatAnswer>('/cluster/heartbeat', describe(), signal),
     );
     await identity.join(answer.clusterId);
-    // A disk that hangs or is full must not silence the node; what could not be remembered is heard again. Only the first time it is waited for.
+    // A disk that hangs or is full must not silence the node; what could not be remembered is heard
+    // again. Only the first time it is waited for.
     const heard = identity.hear(answer).catch(() => undefined);
     if (!this.#isRegistered) await heard;
     dropClock.heard(answer.masterTimeMs, asked);
@@ -125,7 +130,10 @@ export class HeartbeatLoop {
     this.#deps.logger.warn(message, { kind, reason: error.message, ...hint });
   }
 
-  /** From the start of one heartbeat to that of the next. Failures come back soon at first, so that a master that starts late is found at once. */
+  /**
+   * From the start of one heartbeat to that of the next. Failures come back soon at first, so that
+   * a master that starts late is found at once.
+   */
   #pauseMs(): number {
     if (this.#failures === 0) return this.#everyMs;
     return Math.min(this.#everyMs, backoffMs(this.#failures, this.#deps.random()));

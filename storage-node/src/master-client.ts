@@ -41,7 +41,8 @@ export class MasterClient {
   }
 
   /**
-   * Sends a message and gives the answer. Rejects with the master's refusal, or with `unavailable` when it gave no answer that makes sense; aborts with `signal`.
+   * Sends a message and gives the answer. Rejects with the master's refusal, or with `unavailable`
+   * when it gave no answer that makes sense; aborts with `signal`.
    */
   async post<Answer>(
     path: string,

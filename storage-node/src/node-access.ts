@@ -57,7 +57,9 @@ export class NodeAccess {
     }
   }
 
-  /** Rejects with `wrong-node` what is meant for another node: two nodes may have swapped addresses. */
+  /**
+   * Rejects with `wrong-node` what is meant for another node: two nodes may have swapped addresses.
+   */
   mustBeMeantForUs(request: IncomingMessage): void {
     const meant = request.headers[nodeHeaders.node];
     if (meant === this.#options.nodeId) return;
@@ -97,7 +99,10 @@ export class NodeAccess {
   }
 }
 
-/** Without a key nothing but the place tells friend from foe: a web page must not reach us by the user's browser, under another name or from another origin. */
+/**
+ * Without a key nothing but the place tells friend from foe: a web page must not reach us by the
+ * user's browser, under another name or from another origin.
+ */
 function mustBeLocal({ headers }: IncomingMessage): void {
   const origin = headers.origin;
   const isForeignOrigin =

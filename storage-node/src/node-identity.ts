@@ -31,7 +31,10 @@ export async function hasIdentity(directory: string): Promise<boolean> {
   return (await readRecord(directory)) !== undefined;
 }
 
-/** Who this disk is: the id is made once, cluster, epoch and journal only ever go up. Every change is durable before it is acted upon. */
+/**
+ * Who this disk is: the id is made once, cluster, epoch and journal only ever go up. Every change
+ * is durable before it is acted upon.
+ */
 export class NodeIdentity {
   readonly #directory: string;
   /** On the disk. */
@@ -47,8 +50,9 @@ export class NodeIdentity {
   }
 
   /**
-   * Reads the identity of a disk, or makes one. A name given here replaces the one it had. The caller holds the directory's lock.
-   * Rejects with `ConfigurationError` when the disk was written by a later version or its record is damaged.
+   * Reads the identity of a disk, or makes one. A name given here replaces the one it had. The
+   * caller holds the directory's lock. Rejects with `ConfigurationError` when the disk was written
+   * by a later version or its record is damaged.
    */
   static async open(directory: string, name: string | undefined): Promise<NodeIdentity> {
     const found = await readRecord(directory);
@@ -83,7 +87,10 @@ export class NodeIdentity {
     return this.#durable.journal;
   }
 
-  /** Lets a command of this epoch pass once the epoch is remembered. Rejects a lower one than ever seen with `stale-epoch`. */
+  /**
+   * Lets a command of this epoch pass once the epoch is remembered. Rejects a lower one than ever
+   * seen with `stale-epoch`.
+   */
   async obey(epoch: number): Promise<void> {
     if (epoch < this.#wanted.epoch) {
       throw new StoreError(
@@ -102,7 +109,9 @@ export class NodeIdentity {
     }
   }
 
-  /** Joins a cluster for good. Rejects with `wrong-cluster` when the disk belongs to another one. */
+  /**
+   * Joins a cluster for good. Rejects with `wrong-cluster` when the disk belongs to another one.
+   */
   async join(clusterId: ClusterId): Promise<void> {
     const own = this.#wanted.clusterId;
     if (own !== undefined && own !== clusterId) {
@@ -115,7 +124,10 @@ export class NodeIdentity {
     if (this.#durable.clusterId === undefined) await this.#change({ clusterId });
   }
 
-  /** Remembers the highest epoch and journal number; lower ones change nothing. A new epoch has a journal of its own. */
+  /**
+   * Remembers the highest epoch and journal number; lower ones change nothing. A new epoch has a
+   * journal of its own.
+   */
   async hear({
     epoch,
     journal,

@@ -4,7 +4,9 @@ import { type BlobTail, footerBytes, parseFooter, parseTail } from './blob-forma
 import type { DataDirectory } from './data-directory.ts';
 import { closeFile, codeOf, diskError, openFile, readFully } from './raw-file.ts';
 
-/** The tail of a blob up to about 1.5 GiB comes with the first read; of a small blob the data, too. */
+/**
+ * The tail of a blob up to about 1.5 GiB comes with the first read; of a small blob the data, too.
+ */
 const firstReadBytes = 8 * 1024;
 
 /** What tells a file from one that was written to, cut, replaced or deleted since. */
@@ -13,7 +15,10 @@ interface FileState {
   readonly changedAtMs: number;
 }
 
-/** A blob's file, open for reading, with its description and CRC table. Its holders count: the last to `release` closes it. */
+/**
+ * A blob's file, open for reading, with its description and CRC table. Its holders count: the last
+ * to `release` closes it.
+ */
 export class OpenBlob {
   readonly fd: number;
   readonly fileBytes: number;
@@ -36,8 +41,9 @@ export class OpenBlob {
   }
 
   /**
-   * Whether the file is still the one that was opened, in its place and untouched. Asks the descriptor: its inode is in memory, so that this costs
-   * a microsecond and never waits for the disk.
+   * Whether the file is still the one that was opened, in its place and untouched. Asks the
+   * descriptor: its inode is in memory, so that this costs a microsecond and never waits for the
+   * disk.
    */
   isCurrent(): boolean {
     const { nlink, size, ctimeMs } = fstatSync(this.fd);
@@ -74,7 +80,10 @@ export class OpenBlobs {
     this.#deps = dependencies;
   }
 
-  /** The blob, held for the caller, who must `release` it; undefined when it is not here. Rejects with `corrupt` when its tail is damaged. */
+  /**
+   * The blob, held for the caller, who must `release` it; undefined when it is not here. Rejects
+   * with `corrupt` when its tail is damaged.
+   */
   async open(id: BlobId): Promise<OpenBlob | undefined> {
     const kept = this.#kept.get(id);
     if (kept?.isCurrent()) {
@@ -153,14 +162,20 @@ async function readTail(fd: number, fileBytes: number, id: BlobId): Promise<Blob
   return parseTail(tail, footer, id);
 }
 
-/** The last bytes of a file; fewer when it is shorter or was cut meanwhile, which the parsers notice. */
+/**
+ * The last bytes of a file; fewer when it is shorter or was cut meanwhile, which the parsers
+ * notice.
+ */
 async function readEnd(fd: number, fileBytes: number, wantedBytes: number): Promise<Buffer> {
   const end = Buffer.allocUnsafe(Math.min(fileBytes, wantedBytes));
   const readBytes = await readFully(fd, end, fileBytes - end.byteLength);
   return end.subarray(0, readBytes);
 }
 
-/** A file that exists and cannot be read is a bad copy like any other: another one must take its place. */
+/**
+ * A file that exists and cannot be read is a bad copy like any other: another one must take its
+ * place.
+ */
 export function readError(error: unknown, id: BlobId): unknown {
   const code = codeOf(error);
   if (code === 'EIO' || code === 'EISDIR' || code === 'EBADMSG') {

@@ -3,8 +3,8 @@ import { promisify } from 'node:util';
 import { StoreError } from '@dfs/shared';
 
 /**
- * Files by their descriptors. Small blobs are hot, and the objects around `node:fs/promises` cost them more than these functions do; in
- * return, whoever opens here must close.
+ * Files by their descriptors. Small blobs are hot, and the objects around `node:fs/promises` cost
+ * them more than these functions do; in return, whoever opens here must close.
  */
 export const openFile = promisify(fs.open);
 export const closeFile = promisify(fs.close);
@@ -18,7 +18,10 @@ export const unlinkFile = promisify(fs.unlink);
 const read = promisify(fs.read);
 const writev = promisify(fs.writev);
 
-/** Reads into `buffer` from a position of the file until it is full or the file ends; gives the bytes read. */
+/**
+ * Reads into `buffer` from a position of the file until it is full or the file ends; gives the
+ * bytes read.
+ */
 export async function readFully(fd: number, buffer: Buffer, position: number): Promise<number> {
   let filledBytes = 0;
   while (filledBytes < buffer.byteLength) {
@@ -33,7 +36,10 @@ export async function readFully(fd: number, buffer: Buffer, position: number): P
 /** Linux takes no more buffers in one call. */
 const buffersMax = 1_024;
 
-/** Writes all buffers one after the other from a position of the file. A disk that fills up may take the first part only: the rest is tried again. */
+/**
+ * Writes all buffers one after the other from a position of the file. A disk that fills up may take
+ * the first part only: the rest is tried again.
+ */
 export async function writeFully(
   fd: number,
   buffers: readonly Uint8Array[],
@@ -68,8 +74,9 @@ export const isDiskFull = (error: unknown) => fullDiskCodes.has(codeOf(error));
 export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? '';
 
 /**
- * A failure of the file system in our words: a full disk is `no-room`, a want of descriptors or memory `unavailable`, all else `internal`, which sends the
- * caller to another node at once. What is no failure of the file system stays as it is.
+ * A failure of the file system in our words: a full disk is `no-room`, a want of descriptors or
+ * memory `unavailable`, all else `internal`, which sends the caller to another node at once. What
+ * is no failure of the file system stays as it is.
  */
 export function diskError(error: unknown, doing: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;

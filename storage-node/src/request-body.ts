@@ -11,8 +11,9 @@ export interface RequestBodyOptions {
 }
 
 /**
- * The body of an upload as a stream that can be given up while the connection stays open, so that the sender still gets its answer. It fails with
- * `incomplete-body` when the sender goes away, or is silent for too long; time in which we do not read, since the disk is busy, does not count.
+ * The body of an upload as a stream that can be given up while the connection stays open, so that
+ * the sender still gets its answer. It fails with `incomplete-body` when the sender goes away, or
+ * is silent for too long; time in which we do not read, since the disk is busy, does not count.
  */
 export class RequestBody extends Readable {
   readonly #options: RequestBodyOptions;
@@ -95,7 +96,10 @@ export class RequestBody extends Readable {
 
 const ignore = () => undefined;
 
-/** A body whose short length is known, held in memory. Rejects with `incomplete-body` as the stream does. */
+/**
+ * A body whose short length is known, held in memory. Rejects with `incomplete-body` as the stream
+ * does.
+ */
 export async function smallBodyOf(
   request: IncomingMessage,
   { sizeBytes, idleMs }: { readonly sizeBytes: number; readonly idleMs: number },

@@ -9,7 +9,8 @@ import {
 } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import { sendError, sendJson } from './answers.ts';
-import { BlobRoutes, type BlobRoutesDependencies, epochOf } from './blob-routes.ts';
+import { epochOf } from './blob-headers.ts';
+import { BlobRoutes, type BlobRoutesDependencies } from './blob-routes.ts';
 import { smallBodyOf } from './request-body.ts';
 
 export interface NodeServerDependencies extends BlobRoutesDependencies {
@@ -136,7 +137,10 @@ class NodeRoutes {
     sendJson(response, 200, receipt);
   }
 
-  /** Refusals are for the caller to tell; what is our own failure goes to the log here, where it stops. */
+  /**
+   * Refusals are for the caller to tell; what is our own failure goes to the log here, where it
+   * stops.
+   */
   #note(error: unknown, { method }: IncomingMessage, path: string): void {
     const { counters, logger } = this.#deps;
     const kind = error instanceof StoreError ? error.kind : 'internal';

@@ -17,9 +17,10 @@ export interface TakenDirectory {
 }
 
 /**
- * Takes the data directory for this process, and makes it when it is missing. With `hasSlots` it is shared by several nodes: each takes the first free slot in it
- * (`node-1`, `node-2`, …), by its lock, so that a node that starts anew finds a disk of before.
- * Rejects with `conflict` when it is held, with `ConfigurationError` when it cannot be written.
+ * Takes the data directory for this process, and makes it when it is missing. With `hasSlots` it is
+ * shared by several nodes: each takes the first free slot in it (`node-1`, `node-2`, …), by its
+ * lock, so that a node that starts anew finds a disk of before. Rejects with `conflict` when it is
+ * held, with `ConfigurationError` when it cannot be written.
  */
 export async function takeDataDirectory(
   dataDir: string,

@@ -29,7 +29,10 @@ export interface RoomClaim {
   release(): void;
 }
 
-/** The room on the disk: what is free, less the reserve, less what writes in progress have claimed and not written yet. */
+/**
+ * The room on the disk: what is free, less the reserve, less what writes in progress have claimed
+ * and not written yet.
+ */
 export class Space {
   readonly reserveBytes: number;
   readonly #path: string;
@@ -67,7 +70,10 @@ export class Space {
     return Math.max(0, this.#sample.freeBytes - this.#writtenBytes);
   }
 
-  /** Takes room for a write of that many bytes. Rejects with `no-room`, judged by a fresh look at the disk. */
+  /**
+   * Takes room for a write of that many bytes. Rejects with `no-room`, judged by a fresh look at
+   * the disk.
+   */
   async claim(bytes: number): Promise<RoomClaim> {
     await this.#take(bytes);
     let heldBytes = bytes;

@@ -42,12 +42,18 @@ export interface RunningStorageNode {
   readonly url: () => string;
   readonly port: number;
   readonly dataDir: string;
-  /** Resolves with the first accepted heartbeat or when the node stops; rejects when the master refuses this node for good. */
+  /**
+   * Resolves with the first accepted heartbeat or when the node stops; rejects when the master
+   * refuses this node for good.
+   */
   readonly registered: Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Puts a storage node together and starts it. Rejects with `ConfigurationError` or `conflict`, in one line, when its disk or port cannot be had. */
+/**
+ * Puts a storage node together and starts it. Rejects with `ConfigurationError` or `conflict`, in
+ * one line, when its disk or port cannot be had.
+ */
 export async function startStorageNode(
   config: StorageNodeConfig,
   { clock, logger, measureDisk }: StorageNodeDependencies,

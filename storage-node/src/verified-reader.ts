@@ -29,8 +29,8 @@ export interface VerifiedReaderOptions {
 const nothing = () => undefined;
 
 /**
- * Reads a range of a blob block by block and gives out only bytes whose block has the right CRC; while one piece is on its way, the next is read.
- * Close it in any case.
+ * Reads a range of a blob block by block and gives out only bytes whose block has the right CRC;
+ * while one piece is on its way, the next is read. Close it in any case.
  */
 export class VerifiedReader {
   readonly #blob: OpenBlob;
@@ -50,7 +50,10 @@ export class VerifiedReader {
     this.#position = range.start;
   }
 
-  /** Reads the first piece, so that a bad one is known before anything is promised. Rejects with `corrupt`. */
+  /**
+   * Reads the first piece, so that a bad one is known before anything is promised. Rejects with
+   * `corrupt`.
+   */
   async prepare(): Promise<void> {
     if (this.#position === this.#range.end) return;
     this.#ahead = this.#readPiece();
@@ -87,7 +90,10 @@ export class VerifiedReader {
     this.#ahead.catch(nothing);
   }
 
-  /** Reads from the position to the end of its block or of the range; less when the pool has no buffer. */
+  /**
+   * Reads from the position to the end of its block or of the range; less when the pool has no
+   * buffer.
+   */
   #readPiece(): Promise<Piece> {
     const start = this.#position;
     const block = Math.floor(start / blockBytes);
@@ -145,7 +151,10 @@ export class VerifiedReader {
   }
 }
 
-/** A reader's bytes as a stream; its reader keeps no pool, since nobody knows how long a stream's bytes are held. */
+/**
+ * A reader's bytes as a stream; its reader keeps no pool, since nobody knows how long a stream's
+ * bytes are held.
+ */
 export class VerifiedStream extends Readable {
   readonly #reader: VerifiedReader;
 

@@ -4,10 +4,15 @@ import type { Clock } from '@dfs/shared';
 import { closeFile, isDiskFull, openFile, syncFile, writeFully } from './raw-file.ts';
 
 const tickEveryMs = 250;
-/** A heartbeat waits this long for a probe of the disk; a disk that takes longer shows in its age. */
+/**
+ * A heartbeat waits this long for a probe of the disk; a disk that takes longer shows in its age.
+ */
 const probePatienceMs = 1_000;
 
-/** Signs of life that a heartbeat carries: how long ago the main loop turned, and how long ago a write became durable. */
+/**
+ * Signs of life that a heartbeat carries: how long ago the main loop turned, and how long ago a
+ * write became durable.
+ */
 export class VitalSigns {
   readonly #clock: Clock;
   readonly #probePath: string;
@@ -41,7 +46,10 @@ export class VitalSigns {
     this.#wroteAtMs = this.#clock.monotonic();
   }
 
-  /** Writes something when the last write is older than `ageMs`. Never rejects, and never waits for long: the age tells how it went. */
+  /**
+   * Writes something when the last write is older than `ageMs`. Never rejects, and never waits for
+   * long: the age tells how it went.
+   */
   async probeDisk(ageMs: number): Promise<void> {
     if (this.diskWriteAgeMs < ageMs) return;
     this.#probing ??= this.#probe().finally(() => {

@@ -36,7 +36,10 @@ interface Line {
   readonly cancellable: Set<WriteTurn>;
 }
 
-/** One writer at a time for each blob: puts, pulls and deletes of one id take turns, those of different ids do not meet. */
+/**
+ * One writer at a time for each blob: puts, pulls and deletes of one id take turns, those of
+ * different ids do not meet.
+ */
 export class WriteTurns {
   readonly #lines = new Map<BlobId, Line>();
 

@@ -88,7 +88,10 @@ export class BlobCopies {
     );
     const mayRecover = decision.action === 'same' || decision.action === 'refresh';
     const { delayMs } = decision;
-    const isGivenUp = !mayRecover || failures >= failuresMax || delayMs > delayMaxMs;
+    // A silent node was asked as a last hope, once.
+    const isSilent = this.#dependencies.nodes.find(nodeId)?.state === 'down';
+    const isHopeless = !mayRecover || isSilent || delayMs > delayMaxMs;
+    const isGivenUp = isHopeless || failures >= failuresMax;
     this.#trials.set(nodeId, { failures, mayRecover, isGivenUp, error, delayMs });
     this.#bytesSinceFailure = 0;
     if (error.kind === 'not-found' || error.kind === 'corrupt') {

@@ -90,7 +90,7 @@ export class BodySegment {
     this.#index = 0;
     const attempt = this.#attempt;
     const next = () => this.#next(attempt);
-    return new Readable({
+    const stream = new Readable({
       highWaterMark: this.#options.readAheadBytes,
       read() {
         next().then(
@@ -99,6 +99,8 @@ export class BodySegment {
         );
       },
     });
+    // The reader of the body knows of its failure; a store that let go of the stream must not make it the process's end.
+    return stream.on('error', () => {});
   }
 
   /** Gives the memory back. The segment is of no use afterwards. */

@@ -17,8 +17,4 @@ export class HeldBytes {
   give(sizeBytes: number): void {
     this.#takenBytes -= sizeBytes;
   }
-
-  get takenBytes(): number {
-    return this.#takenBytes;
-  }
 }

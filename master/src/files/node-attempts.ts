@@ -10,7 +10,7 @@ export interface NodeAttemptsOptions {
 }
 
 /** Tries at one piece of work in all, rounds over the nodes, and the time from the first failure on. */
-export const attemptLimits = { attempts: 8, rounds: 4, totalMs: 10_000 } as const;
+const attemptLimits = { attempts: 8, rounds: 4, totalMs: 10_000 } as const;
 
 /**
  * Which nodes may still be tried for one piece of work. A node that failed is left alone while there are others; then those that may
@@ -40,10 +40,6 @@ export class NodeAttempts {
   /** Nodes not to choose now. */
   get excluded(): ReadonlySet<NodeId> {
     return new Set([...this.#refusing, ...this.#tried]);
-  }
-
-  get attempts(): number {
-    return this.#attempts;
   }
 
   /** True while limits allow another try at any node. */

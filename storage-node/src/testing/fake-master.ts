@@ -11,7 +11,10 @@ import {
 import { listen } from '@dfs/shared/cluster';
 import { testClusterId } from '@dfs/shared/testing';
 
-/** The management port of a master as far as storage nodes know it. What it answers is set from outside. */
+/**
+ * The management port of a master as far as storage nodes know it. What it answers is set from
+ * outside.
+ */
 export class FakeMaster {
   /** Throws what the next heartbeats are refused with. */
   refuse: ((heartbeat: Heartbeat) => StoreError | undefined) | undefined;

@@ -28,7 +28,10 @@ async function sizeOf(stream: Readable): Promise<number> {
   return sizeBytes;
 }
 
-/** Sends `count` blobs of that size to a node at once, reads them all at once, and gives the most memory the node ever had, in bytes. */
+/**
+ * Sends `count` blobs of that size to a node at once, reads them all at once, and gives the most
+ * memory the node ever had, in bytes.
+ */
 export async function peakMemoryOf({ count, sizeBytes }: { count: number; sizeBytes: number }) {
   const path = await mkdtemp(join(tmpdir(), 'dfs-test-'));
   const master = await FakeMaster.start();

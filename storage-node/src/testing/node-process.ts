@@ -34,7 +34,8 @@ export class NodeProcess {
       });
     }
     this.ready = once(this.child, 'message').then(([message]) => message as ReadyNode);
-    // 'close' does not come when the IPC channel was closed by hand: the streams' last words are waited for here.
+    // 'close' does not come when the IPC channel was closed by hand: the streams' last words are
+    // waited for here.
     const streams = [this.child.stdout, this.child.stderr].map(
       (stream) => stream && once(stream, 'close'),
     );

@@ -68,7 +68,9 @@ export async function openTestDisk(options: TestDiskOptions = {}) {
 
 export type TestDisk = Awaited<ReturnType<typeof openTestDisk>>;
 
-/** Flips a bit of one byte of a file, as a failing disk does. A negative offset counts from the end. */
+/**
+ * Flips a bit of one byte of a file, as a failing disk does. A negative offset counts from the end.
+ */
 export async function flipByte(path: string, offset: number): Promise<void> {
   const { size } = await stat(path);
   const at = offset < 0 ? size + offset : offset;
