@@ -57,6 +57,7 @@ export class RepairLoop {
   #stopListening: (() => void) | undefined;
   #isSettled = false;
   #isOnHold = false;
+  #holdEndedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(dependencies: RepairLoopDependencies) {
     const { metadata, clock, logger, config } = dependencies;
@@ -142,12 +143,13 @@ export class RepairLoop {
     this.#verification.start(snapshots);
     await this.#handOut.handOutDue(snapshots);
     if (!this.#mayDecide(snapshots)) return undefined;
-    this.#noticeLost(snapshots);
+    const judged = this.#withPatience(snapshots);
+    this.#noticeLost(judged);
     const startedAtMs = clock.monotonic();
     const facts = this.#facts();
-    const hasMoreShort = await this.#shortBlobs.step(snapshots, facts);
-    const scanned = await this.#scans.step(snapshots, facts);
-    if (scanned) await this.#handOut.handOutNow(scanned, snapshots);
+    const hasMoreShort = await this.#shortBlobs.step(judged, facts);
+    const scanned = await this.#scans.step(judged, facts);
+    if (scanned) await this.#handOut.handOutNow(scanned, judged);
     if (!hasMoreShort && this.#scans.isIdle) return undefined;
     return (clock.monotonic() - startedAtMs) * pausePerWork;
   }
@@ -177,10 +179,25 @@ export class RepairLoop {
         logger.error(
           'more than half of the nodes fell silent at once: nothing is made anew or dropped until one returns',
         );
-      } else logger.info('enough nodes are back: repair goes on');
+      } else {
+        logger.info('enough nodes are back: repair goes on');
+        this.#holdEndedAtMs = clock.monotonic();
+      }
       this.#isOnHold = isMajorityGone;
     }
     return this.#isSettled && !isMajorityGone;
+  }
+
+  /**
+   * Those who fell silent together return one after the other: from the first return on, the rest is waited for once more in full, or the second of three
+   * to come would find all its copies made anew.
+   */
+  #withPatience(nodes: readonly NodeSnapshot[]): readonly NodeSnapshot[] {
+    const sinceMs = this.#deps.clock.monotonic() - this.#holdEndedAtMs;
+    if (sinceMs >= this.#lostAfterMs) return nodes;
+    return nodes.map((node) =>
+      node.state === 'down' ? { ...node, silentForMs: Math.min(node.silentForMs, sinceMs) } : node,
+    );
   }
 
   #noticeLost(nodes: readonly NodeSnapshot[]): void {
