@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PassThrough, Readable } from 'node:stream';
 import type { NodeId } from '@dfs/shared';
-import { HttpBlobStore } from '@dfs/shared/cluster';
+import { HttpBlobStore, type NodeLimits } from '@dfs/shared/cluster';
 import { bytesOf, MemoryNode, md5Of, patternBytes } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { pathOf, TestCluster } from './test-cluster.ts';
@@ -9,25 +9,32 @@ import { TestNodes } from './test-nodes.ts';
 
 type Intercept = (request: IncomingMessage, response: ServerResponse) => boolean;
 
-/** Short, so that a node that hangs is given up within the patience of a test. */
-const limits = { connectMs: 300, headersMs: 200, idleMs: 200, durableMs: 300 };
+/** So long that no busy machine makes a healthy node look dead. */
+const patient = { connectMs: 20_000, headersMs: 20_000, idleMs: 20_000 };
+/** So short that a node that hangs is given up soon. */
+const brief = { connectMs: 20_000, headersMs: 1_500, idleMs: 1_500, durableMs: 20_000 };
 
 /** Nodes across real sockets: what breaks here breaks as it does between processes. */
 class HttpNodes extends TestNodes {
   readonly servers = new Map<NodeId, MemoryNode>();
   readonly stores = new Map<NodeId, HttpBlobStore>();
+  /** Set before the first request. */
+  limits: NodeLimits = patient;
 
   async addServer(): Promise<MemoryNode> {
     const { id: nodeId, store } = this.add();
     const server = await MemoryNode.start({ nodeId, store });
-    const options = { nodeId, url: () => server.url, epoch: () => 1, limits };
     this.servers.set(nodeId, server);
-    this.stores.set(nodeId, new HttpBlobStore(options));
     return server;
   }
 
-  override storeOf(id: NodeId): never {
-    return this.stores.get(id) as never;
+  override storeOf(nodeId: NodeId): never {
+    const { limits } = this;
+    const url = () => this.servers.get(nodeId)?.url ?? '';
+    const store =
+      this.stores.get(nodeId) ?? new HttpBlobStore({ nodeId, url, epoch: () => 1, limits });
+    this.stores.set(nodeId, store);
+    return store as never;
   }
 
   override async close(): Promise<void> {
@@ -118,6 +125,7 @@ const late: readonly (readonly [string, Intercept])[] = [
 
 describe('a node across a socket', () => {
   it.each([...early, ...late])('that %s is unseen by a short upload', async (_, fate) => {
+    if (fate === hang) nodes.limits = brief;
     intercept(isPut, 2, fate);
     const { info } = await cluster.put('/a', shortBytes);
     expect(info.file.md5).toBe(md5Of(shortBytes));
@@ -125,6 +133,7 @@ describe('a node across a socket', () => {
   });
 
   it.each(early)('that %s is unseen by a long upload', async (_, fate) => {
+    if (fate === hang) nodes.limits = brief;
     let rest = 2;
     for (const server of servers) {
       server.onContinue = (request, response) => {
@@ -173,6 +182,7 @@ describe('a node across a socket', () => {
   it.each([...early.filter(([name]) => !name.includes('body')), ['is gone', drop] as const])(
     'that %s is unseen by readers',
     async (_, fate) => {
+      if (fate === hang) nodes.limits = brief;
       for (const [path, bytes] of [
         ['/short', shortBytes],
         ['/long', longBytes],
@@ -196,11 +206,12 @@ describe('a node across a socket', () => {
   });
 
   it('is not to blame for a sender that pauses longer than nodes may', async () => {
+    nodes.limits = brief;
     const body = new PassThrough();
     const put = cluster.putStream('/a', body, { sizeBytes: longBytes.byteLength });
     for (const [i, chunk] of chunksOf(longBytes).entries()) {
       if (!body.write(chunk)) await drained(body);
-      if (i === 3) await new Promise((resolve) => setTimeout(resolve, 2 * limits.idleMs));
+      if (i === 3) await new Promise((resolve) => setTimeout(resolve, 2 * brief.idleMs));
     }
     body.end();
     await put;
@@ -208,13 +219,14 @@ describe('a node across a socket', () => {
   });
 
   it('is not to blame for a reader that pauses longer than nodes may', async () => {
+    nodes.limits = brief;
     const { info } = await cluster.put('/long', longBytes);
     const { bytes } = await cluster.files.open(info.file, { signal });
     const chunks: Buffer[] = [];
     for await (const chunk of bytes) {
       chunks.push(chunk as Buffer);
       if (chunks.length === 3) {
-        await new Promise((resolve) => setTimeout(resolve, 2 * limits.idleMs));
+        await new Promise((resolve) => setTimeout(resolve, 2 * brief.idleMs));
       }
     }
     expect(Buffer.concat(chunks).equals(longBytes)).toBe(true);
