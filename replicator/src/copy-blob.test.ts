@@ -241,7 +241,6 @@ describe('copyBlob', () => {
     { name: 'the target is no node of the cluster', known: [first, second] },
     { name: 'no source is known', known: [target] },
     { name: 'the job names no source', known: [target, first], sources: [] },
-    { name: 'the target is the only source', known: [target], sources: [target] },
   ])('tells the master and gives up when $name', async ({ known, sources }) => {
     const { error, pulls, attempts } = await run({
       answers: [],
@@ -251,6 +250,16 @@ describe('copyBlob', () => {
     expect(error).toMatchObject({ kind: 'unavailable' });
     expect(pulls).toEqual([]);
     expect(attempts).toMatchObject([{ target, outcome: 'failed', errorCode: 'unavailable' }]);
+  });
+
+  it('has a target that is its only source look at its own copy anew', async () => {
+    const { error, pulls, attempts } = await run({
+      answers: [undefined],
+      job: { sources: [target] },
+    });
+    expect(error).toBeUndefined();
+    expect(sourcesOf(pulls)).toEqual([target]);
+    expect(attempts).toMatchObject([{ target, outcome: 'stored' }]);
   });
 
   it('ends without an attempt when its job was cancelled', async () => {

@@ -93,7 +93,10 @@ async function knownSources(
   dependencies: CopyBlobDependencies,
 ): Promise<NodeId[]> {
   const { nodes } = dependencies;
-  const find = () => job.sources.filter((id) => id !== job.target && nodes.find(id));
+  // A target that is its only source is asked to look at its own copy anew.
+  const isOnlySource = job.sources.length === 1;
+  const find = () =>
+    job.sources.filter((id) => (id !== job.target || isOnlySource) && nodes.find(id));
   if (!nodes.find(job.target) || find().length === 0) await nodes.refresh();
   const sources = find();
   const isTargetKnown = nodes.find(job.target) !== undefined;

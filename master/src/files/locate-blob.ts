@@ -25,7 +25,9 @@ export async function locateBlob(
     const isWell = node?.state === 'up' || node?.state === 'draining';
     if (node?.publicUrl && isWell && nodeId !== avoid) holders.set(nodeId, node);
   }
-  const [nodeId] = readOrder(replicas, holders);
+  // A node alone cannot go on from another copy: only good ones will do.
+  const stored = replicas.filter(({ state }) => state === 'stored');
+  const [nodeId] = readOrder(stored, holders);
   const publicUrl = nodeId && holders.get(nodeId)?.publicUrl;
   if (!nodeId || !publicUrl) return undefined;
   const signedPath = signBlobPath(blobUrlKey, {

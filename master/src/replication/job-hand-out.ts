@@ -140,5 +140,11 @@ function jobOf(target: NodeId, blob: BlobCopies, nodes: readonly NodeSnapshot[])
   const reachable = new Map(nodes.filter(isReachable).map((node) => [node.id, node]));
   const { blobId, sizeBytes, md5, path } = blob;
   const others = blob.replicas.filter((replica) => replica.nodeId !== target);
-  return { blobId, target, sizeBytes, md5, path, sources: readOrder(others, reachable) };
+  const sources = readOrder(others, reachable);
+  // The last copy was found bad once. Its node looks at it anew before it would fetch anything: a cable or a chip may have been at fault.
+  const isLastHope = sources.length === 0 && stateOn(target, blob) === 'corrupt';
+  return { blobId, target, sizeBytes, md5, path, sources: isLastHope ? [target] : sources };
 }
+
+const stateOn = (node: NodeId, blob: BlobCopies) =>
+  blob.replicas.find(({ nodeId }) => nodeId === node)?.state;

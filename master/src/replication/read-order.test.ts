@@ -73,7 +73,13 @@ describe('readOrder', () => {
       rows: [{}, { state: 'wanted' }],
       expected: [0],
     },
-    { name: 'no corrupt copy', nodes: [{}, {}], rows: [{ state: 'corrupt' }], expected: [1] },
+    {
+      name: 'a copy that was found bad after all others, as better than nothing',
+      nodes: [{}, { state: 'down' }, {}],
+      rows: [{ state: 'corrupt' }],
+      avoid: 2,
+      expected: [1, 2, 0],
+    },
     {
       name: 'no copy that is being dropped',
       nodes: [{}, {}],

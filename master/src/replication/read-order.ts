@@ -12,7 +12,8 @@ const rank: Readonly<Record<NodeSnapshot['state'], number>> = {
 
 /**
  * Which copies to ask, best first: stored ones on nodes that are up, the primary before the others and those by how busy they are; then
- * suspect nodes, then silent ones, as a last hope. A node to avoid comes last. Nodes that are not known are left out. Pure.
+ * suspect nodes, then silent ones, as a last hope. A node to avoid comes after them, and copies that were found bad come last of all. Nodes that are not
+ * known are left out. Pure.
  */
 export function readOrder(
   replicas: readonly Replica[],
@@ -21,8 +22,11 @@ export function readOrder(
 ): NodeId[] {
   const choices = replicas.flatMap((replica) => {
     const node = nodes.get(replica.nodeId);
-    if (replica.state !== 'stored' || !node) return [];
+    const mayBeRead = replica.state === 'stored' || replica.state === 'corrupt';
+    if (!mayBeRead || !node) return [];
     const key = [
+      // No bad byte of it is ever sent, and most of it may be right: better than nothing.
+      Number(replica.state === 'corrupt'),
       Number(node.id === avoid),
       rank[node.state],
       Number(replica.role !== 'primary'),

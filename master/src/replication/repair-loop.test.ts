@@ -263,6 +263,17 @@ describe('the repair loop', () => {
     expect((await bytes.toArray()).length).toBeGreaterThan(0);
   });
 
+  it('has the only copy looked at anew after it was found to be bad', async () => {
+    const [a] = (await start(1)) as [TestNode];
+    const blob = await cluster.put([a], { copiesWanted: 1 });
+    await cluster.settle();
+    const damages = [{ blobId: blob, kind: 'corrupt' as const, detail: 'read as other bytes' }];
+    await cluster.metadata.recordDamage(a.id, damages, cluster.clock.now());
+    expect(await cluster.rowsOf(blob)).toBe('0:corrupt*');
+    await cluster.settle();
+    expect(await cluster.rowsOf(blob)).toBe('0:stored*');
+  });
+
   it('moves a copy that a node has no room for to another one', async () => {
     const [a, b, c, d] = (await start(4)) as [TestNode, TestNode, TestNode, TestNode];
     c.store.fault = (operation) => {
