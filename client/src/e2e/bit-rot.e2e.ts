@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaAnswer } from './harness/answers.ts';
 import { contentOf } from './harness/content.ts';
 import { flipByte, sizeOnDisk } from './harness/disk.ts';
+import type { ErrorAnswer } from './harness/http.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
@@ -132,5 +133,32 @@ describe('a copy that rots', () => {
     await waitUntil('all nodes up', async () => (await cluster.status()).nodes.up === 3);
     await expectReplaced(path, bytes, primary);
     await cluster.waitUntilTidy();
+  });
+});
+
+describe('the only copy of a file', () => {
+  let cluster: LocalCluster;
+  beforeAll(async () => {
+    cluster = await startCluster({ nodes: 1 });
+  });
+  afterAll(() => cluster?.dispose());
+
+  it('that cannot be read is told as such, and read again once it can', async () => {
+    const path = '/only.bin';
+    const bytes = contentOf(path, sizeBytes);
+    await cluster.store(path, bytes);
+    const [copy] = await cluster.replicas(path);
+    await flipByte(copy?.path ?? '', 10);
+    const got = await cluster.get(path);
+    expect([got.status, got.json<ErrorAnswer>().error.code]).toEqual([503, 'corrupt']);
+    expect(got.json<ErrorAnswer>().error.message).toContain('node-1');
+    await waitUntil('the store to know', async () => (await cluster.status()).health !== 'whole');
+    // A cable or a memory chip may have been at fault, not the disk: the bytes are right after all.
+    await flipByte(copy?.path ?? '', 10);
+    await waitUntil('the file to be read again', async () => {
+      const again = await cluster.get(path);
+      return again.status === 200 && again.body.equals(bytes);
+    });
+    await cluster.waitForAllCopies();
   });
 });

@@ -103,7 +103,7 @@ class Killer {
   }
 
   async strike(): Promise<void> {
-    const strikes = this.#random() < 0.5 ? 0 : this.#random() < 0.2 ? 2 : 1;
+    const strikes = this.#random() < 0.6 ? 0 : this.#random() < 0.2 ? 2 : 1;
     for (let strike = 0; strike < strikes; strike += 1) {
       await delay(Math.floor(this.#random() ** 2 * 120));
       await this.#kill(this.#choose());
