@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { BlobReceipt, StoredBlob } from '@dfs/shared';
 import { type BlobTail, BlockCrcs, encodeTail } from './blob-format.ts';
-import { closeFile, openFile, syncData, syncFile, unlinkFile, writeFully } from './raw-file.ts';
+import { closeFile, makeFile, syncData, syncFile, unlinkFile, writeFully } from './raw-file.ts';
 import type { RoomClaim } from './space.ts';
 
 /** Batches of one blob on their way to the disk at a time, while the next is being received. */
@@ -44,7 +44,7 @@ export class BlobWriter {
   #receivedBytes = 0;
   #batch: Uint8Array[] = [];
   #batchBytes = 0;
-  #opening: Promise<number> | undefined;
+  #fd: number | undefined;
   #position = 0;
   readonly #inFlight = new Set<Promise<void>>();
   #writtenBytes = 0;
@@ -83,7 +83,7 @@ export class BlobWriter {
     const crcs = this.#crcs.finish();
     const tail = encodeTail(description, crcs);
     await this.#claimBeyond(tail.byteLength);
-    const fd = await this.#open();
+    const fd = this.#open();
     await Promise.all([...this.#inFlight, this.#syncing]);
     this.#throwFailure();
     await writeFully(fd, [...this.#batch, tail], this.#position);
@@ -96,14 +96,14 @@ export class BlobWriter {
 
   /** Removes the staged file. Never rejects: what stays is wiped at the next start. */
   async discard(): Promise<void> {
-    if (!this.#opening) return;
+    if (this.#fd === undefined) return;
     await Promise.allSettled([...this.#inFlight, this.#syncing]);
-    await this.#opening.then(closeFile).catch(() => undefined);
+    await closeFile(this.#fd).catch(() => undefined);
     await unlinkFile(this.#options.stagedPath).catch(() => undefined);
   }
 
   async #writeBatch(): Promise<void> {
-    const fd = await this.#open();
+    const fd = this.#open();
     await this.#claimBeyond(0);
     while (this.#inFlight.size >= batchesInFlightMax) await Promise.race(this.#inFlight);
     if (this.#writtenBytes - this.#syncedBytes > unsyncedMaxBytes) await this.#syncing;
@@ -152,9 +152,9 @@ export class BlobWriter {
     this.#claimedBytes = neededBytes;
   }
 
-  #open(): Promise<number> {
-    this.#opening ??= openFile(this.#options.stagedPath, 'wx+', 0o600);
-    return this.#opening;
+  #open(): number {
+    this.#fd ??= makeFile(this.#options.stagedPath);
+    return this.#fd;
   }
 
   #throwFailure(): void {

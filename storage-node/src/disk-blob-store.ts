@@ -30,7 +30,7 @@ import type { DataDirectory } from './data-directory.ts';
 import type { DropClock } from './drop-clock.ts';
 import { JoinedPulls } from './joined-pulls.ts';
 import { OpenBlob, OpenBlobs, stateOf } from './open-blobs.ts';
-import { codeOf, diskError, renameFile, unlinkFile } from './raw-file.ts';
+import { codeOf, diskError, nameFile, renameFile, unlinkFile } from './raw-file.ts';
 import type { Space } from './space.ts';
 import { VerifiedReader, VerifiedStream } from './verified-reader.ts';
 import { cancelled, type WriteTurn, WriteTurns } from './write-turns.ts';
@@ -333,7 +333,9 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
   ): Promise<void> {
     const { directory, tally, onWrite, onMended } = this.#deps;
     this.#blobs.forget(id);
-    await renameFile(stagedPath, directory.blobPath(id));
+    const path = directory.blobPath(id);
+    if (replaced) await renameFile(stagedPath, path);
+    else nameFile(stagedPath, path);
     if (replaced?.kind === 'damaged') tally.removed(id, replaced.fileBytes);
     tally.added(id, fileBytes);
     await directory.syncFolderOf(id);
@@ -346,6 +348,7 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
    * it must be true.
    */
   async #findPresent(id: BlobId, turn: WriteTurn): Promise<Present | undefined> {
+    if (this.#blobs.isAbsent(id)) return undefined;
     try {
       const blob = await this.#openBlob(id);
       if (!blob) return undefined;

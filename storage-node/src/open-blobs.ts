@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { closeSync, fstatSync, statSync } from 'node:fs';
 import { type BlobId, type StoredBlob, StoreError } from '@dfs/shared';
 import { type BlobTail, footerBytes, parseFooter, parseTail } from './blob-format.ts';
 import type { DataDirectory } from './data-directory.ts';
@@ -8,6 +8,7 @@ import { closeFile, codeOf, diskError, openFile, readFully } from './raw-file.ts
  * The tail of a blob up to about 1.5 GiB comes with the first read; of a small blob the data, too.
  */
 const firstReadBytes = 8 * 1024;
+const closedAtOnceMaxBytes = 2 ** 20;
 
 /** What tells a file from one that was written to, cut, replaced or deleted since. */
 interface FileState {
@@ -57,7 +58,11 @@ export class OpenBlob {
   release(): void {
     this.#holders -= 1;
     // Nothing was written through this descriptor that closing could lose.
-    if (this.#holders === 0) closeFile(this.fd).catch(() => undefined);
+    if (this.#holders > 0) return;
+    // Freeing a long file that was deleted may take the disk a while; a short one costs less than a
+    // turn of the thread pool.
+    if (this.fileBytes <= closedAtOnceMaxBytes) closeSync(this.fd);
+    else closeFile(this.fd).catch(() => undefined);
   }
 }
 
@@ -101,6 +106,21 @@ export class OpenBlobs {
       this.keep(id, blob);
     }
     return blob;
+  }
+
+  /**
+   * True when no file has the blob's name; false when one has it or the disk does not say. Nearly every
+   * put asks this of a new id, for which the folder in memory has the answer at once.
+   */
+  isAbsent(id: BlobId): boolean {
+    if (this.#kept.has(id)) return false;
+    try {
+      const path = this.#deps.directory.blobPath(id);
+      return statSync(path, { throwIfNoEntry: false }) === undefined;
+    } catch {
+      // Opening it tells why.
+      return false;
+    }
   }
 
   /** Keeps a file open that the caller holds and hands over. */

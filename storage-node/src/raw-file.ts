@@ -12,8 +12,19 @@ export const closeFile = promisify(fs.close);
 export const syncFile = promisify(fs.fsync);
 /** As `syncFile`, for bytes and length alone. */
 export const syncData = promisify(fs.fdatasync);
+/**
+ * Making a file, naming it and copying few bytes to it happen in memory; what waits for the disk is
+ * the sync that follows. Handing them to another thread and hearing of it would cost a small blob
+ * more than its share of the disk.
+ */
+export const makeFile = (path: string): number => fs.openSync(path, 'wx+', 0o600);
+export const nameFile = fs.renameSync;
+/** As `nameFile`, where the name may be that of an old file, whose bytes are given back to the disk. */
 export const renameFile = promisify(fs.rename);
 export const unlinkFile = promisify(fs.unlink);
+
+/** What is copied at once: a long write may have to wait until the disk took older ones. */
+const writtenAtOnceMaxBytes = 64 * 1024;
 
 const read = promisify(fs.read);
 const writev = promisify(fs.writev);
@@ -47,12 +58,19 @@ export async function writeFully(
 ): Promise<void> {
   let rest = buffers.filter((buffer) => buffer.byteLength > 0);
   let at = position;
+  const isShort = totalBytesOf(rest) <= writtenAtOnceMaxBytes;
   while (rest.length > 0) {
-    const { bytesWritten } = await writev(fd, rest.slice(0, buffersMax), at);
+    const some = rest.slice(0, buffersMax);
+    const bytesWritten = isShort
+      ? fs.writevSync(fd, some, at)
+      : (await writev(fd, some, at)).bytesWritten;
     at += bytesWritten;
     rest = withoutFirst(rest, bytesWritten);
   }
 }
+
+const totalBytesOf = (buffers: readonly Uint8Array[]) =>
+  buffers.reduce((sum, { byteLength }) => sum + byteLength, 0);
 
 function withoutFirst(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
   let skippedBytes = bytes;
