@@ -131,10 +131,10 @@ describe('planRepair', () => {
       expected: ['want 3', 'unwant 2'],
     },
     {
-      name: 'moves a corrupt row off a lost node',
+      name: 'makes up for a bad copy on a lost node, and remembers that it is bad',
       nodes: [{}, {}, lost, {}],
       rows: [stored, stored, corrupt],
-      expected: ['want 3', 'unwant 2'],
+      expected: ['want 3'],
     },
     {
       name: 'never forgets a stored row of a lost node',

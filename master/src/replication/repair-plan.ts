@@ -116,11 +116,16 @@ function planMissing(
     const room = rooms.get(target);
     if (room) room.freeBytes -= blob.sizeBytes;
   }
-  // A row that never became durable moves with its replacement; one on a removed node waits for nothing.
-  const movable = copies.filter((copy) => copy.state === 'wanted' || copy.state === 'corrupt');
-  const gone = movable.filter((copy) => copy.node === undefined);
-  const replaced = movable.filter(
-    (copy) => copy.node && (isRefused(copy) || isLost(copy.node, facts.replaceAfterMs)),
+  // A row that never became durable moves with its replacement; one on a removed node waits for nothing. That a copy is
+  // bad must be remembered until it is dropped: its node would list it as a good one when it returns.
+  const gone = copies.filter(
+    (copy) => copy.node === undefined && (copy.state === 'wanted' || copy.state === 'corrupt'),
+  );
+  const replaced = copies.filter(
+    (copy) =>
+      copy.state === 'wanted' &&
+      copy.node &&
+      (isRefused(copy) || isLost(copy.node, facts.replaceAfterMs)),
   );
   const forgotten = [...gone, ...replaced.slice(0, targets.length)];
   return [
