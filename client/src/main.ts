@@ -218,6 +218,7 @@ function addProgramCommands(program: Command): void {
       ['--replace-after <time>', 'DFS_REPLACE_AFTER', 'when a node that is down is made up for'],
       ['--heartbeat-every <time>', 'DFS_HEARTBEAT_EVERY', 'how often nodes report'],
       ['--gc-grace <time>', 'DFS_GC_GRACE', 'how long deleted content stays on nodes'],
+      ['--instance-name <name>', 'DFS_INSTANCE_NAME', 'its name'],
       ['--log-keep <time>', 'DFS_LOG_KEEP', 'how long the log of copies is kept'],
     ],
   });
@@ -236,6 +237,7 @@ function addProgramCommands(program: Command): void {
       ['--url <url>', 'DFS_NODE_URL', 'where others reach it'],
       ['--public-url <url>', 'DFS_NODE_PUBLIC_URL', 'where clients are sent to'],
       ['--zone <zone>', 'DFS_ZONE', 'copies are spread over zones'],
+      ['--upload-idle <time>', 'DFS_UPLOAD_IDLE', 'how long a sender may pause'],
       ['--reserve-bytes <size>', 'DFS_RESERVE_BYTES', 'room that is kept back'],
       ['--slots <flag>', 'DFS_SLOTS', 'true: the data directory holds slots that nodes share'],
     ],
