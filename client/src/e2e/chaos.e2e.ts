@@ -12,7 +12,8 @@ import { findRedis, TestRedis } from './harness/redis.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
-describe('programs killed at random instants', () => {
+// Side by side, since most of the time each waits for its launcher to bring back what was killed.
+describe('programs killed at random instants', { concurrent: true }, () => {
   it('lose nothing that was acknowledged, and leave nothing over', async () => {
     await runChaos({ rounds: chaosRounds(200), seed: chaosSeed() });
   });

@@ -116,8 +116,10 @@ class Killer {
   summary = () => [...this.#killed].map(([member, count]) => `${member} ${count} times`).join(', ');
 
   #choose(): string {
-    const choices = ['master', 'node-1', 'node-2', 'node-3', 'replicator'];
-    if (this.#redis) choices.push('redis', 'redis flushed');
+    // The master half as often as each of the others: without it nothing is done, and its launcher lets one that dies often wait.
+    const others = ['node-1', 'node-2', 'node-3', 'replicator'];
+    if (this.#redis) others.push('redis', 'redis flushed');
+    const choices = ['master', ...others, ...others];
     return choices[Math.floor(this.#random() * choices.length)] ?? 'master';
   }
 
