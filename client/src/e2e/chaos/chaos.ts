@@ -46,13 +46,19 @@ export async function runChaos({ rounds, seed, redis }: ChaosOptions): Promise<v
       (_, worker) => new Ledger(cluster, `/chaos-${worker}`, seededRandom(seed + 1 + worker)),
     );
     const killer = new Killer(cluster, random, redis);
+    const startedAtMs = performance.now();
     for (let round = 0; round < rounds; round += 1) {
       await waitUntil('the master to be back', cluster.isReady, { withinMs: 120_000 });
       const deeds = Promise.all(ledgers.map((ledger) => ledger.act()));
       await Promise.all([deeds, killer.strike()]);
     }
     await killer.rest();
+    const brokenMs = performance.now() - startedAtMs;
     await expectAllRight(cluster, ledgers, killer);
+    const rightMs = performance.now() - startedAtMs - brokenMs;
+    process.stdout.write(
+      `${Math.round(brokenMs / 1000)} s of breaking, ${Math.round(rightMs / 1000)} s until all was right again\n`,
+    );
   } catch (error) {
     const failure = error as Error;
     failure.message = `${failure.message} (seed ${seed})`;
