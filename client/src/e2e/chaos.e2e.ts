@@ -12,11 +12,18 @@ import { findRedis, TestRedis } from './harness/redis.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
+/** Programs take a second or more to start, and on a busy machine many more. */
+const chaosLimitMs = 1_200_000;
+
 // Side by side, since most of the time each waits for its launcher to bring back what was killed.
 describe('programs killed at random instants', { concurrent: true }, () => {
-  it('lose nothing that was acknowledged, and leave nothing over', async () => {
-    await runChaos({ rounds: chaosRounds(200), seed: chaosSeed() });
-  });
+  it(
+    'lose nothing that was acknowledged, and leave nothing over',
+    async () => {
+      await runChaos({ rounds: chaosRounds(200), seed: chaosSeed() });
+    },
+    chaosLimitMs,
+  );
 
   const executable = findRedis();
   it.skipIf(executable === undefined)(
@@ -29,6 +36,7 @@ describe('programs killed at random instants', { concurrent: true }, () => {
         await redis.stop();
       }
     },
+    chaosLimitMs,
   );
 });
 

@@ -21,7 +21,7 @@ const managementPort = 7041;
 const firstNodePort = 7050;
 const stopPatienceMs = 15_000;
 /** A program that lived at least this long is started again at once; before, after a growing pause. */
-const steadyAfterMs = 10_000;
+const steadyAfterMs = 1_000;
 const restartPauseMaxMs = 10_000;
 const explainEveryMs = 3_000;
 
@@ -50,7 +50,8 @@ interface Member {
   environment: Record<string, string | undefined>;
   process: LaunchedProgram;
   info: ReadyInfo;
-  startedAtMs: number;
+  /** When it last began to serve. */
+  servesSinceMs: number;
   quickEnds: number;
 }
 
@@ -190,7 +191,7 @@ export class LocalCluster {
       environment,
       process: launched,
       info,
-      startedAtMs: Date.now(),
+      servesSinceMs: performance.now(),
       quickEnds: 0,
     };
     void this.#watch(member);
@@ -222,16 +223,18 @@ export class LocalCluster {
 
   /** Starts a member again until it serves; every attempt is said. */
   async #restart(member: Member, what: string): Promise<void> {
-    member.quickEnds = Date.now() - member.startedAtMs < steadyAfterMs ? member.quickEnds + 1 : 0;
+    const servedMs = performance.now() - member.servesSinceMs;
+    member.quickEnds = servedMs < steadyAfterMs ? member.quickEnds + 1 : 0;
     const pauseMs =
       member.quickEnds < 2 ? 0 : Math.min(restartPauseMaxMs, 250 * 2 ** member.quickEnds);
     this.#options.say(`${what}; starting it again${pauseMs > 0 ? ` in ${pauseMs / 1000} s` : ''}.`);
     if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     if (this.#isStopping) return;
-    member.startedAtMs = Date.now();
+    member.servesSinceMs = Number.POSITIVE_INFINITY;
     member.process = this.#spawn(member.label, member.program, member.environment);
     try {
       member.info = await member.process.ready();
+      member.servesSinceMs = performance.now();
     } catch (error) {
       if (!this.#isStopping) this.#options.say(`${member.label}: ${(error as Error).message}`);
       return;
