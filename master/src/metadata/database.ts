@@ -12,6 +12,8 @@ export type Value = string | number | null;
 export interface Sql {
   rows<Row>(sql: string, values?: readonly Value[]): Promise<Row[]>;
   execute(sql: string, values?: readonly Value[]): Promise<void>;
+  /** Rows may be given as JSON text, by `json_each`. */
+  readonly takesJson: boolean;
 }
 
 export interface DatabaseAddress {
@@ -108,6 +110,7 @@ function sqlOf(knex: Knex): Sql {
   };
   return {
     rows,
+    takesJson: knex.client.dialect === 'sqlite3',
     execute: async (sql, values) => {
       await rows(sql, values);
     },
