@@ -1,19 +1,25 @@
 import { StoreError } from '@dfs/shared';
 import knexOf, { type Knex } from 'knex';
+import { boundStatementsOf } from './bound-changes.ts';
 import type { ConnectionPart } from './connection-part.ts';
 import { storeErrorOf } from './database-errors.ts';
 import { postgresConfig } from './postgres-connections.ts';
+import type { ChangedRows } from './row-changes.ts';
+import { sqliteBatchOf, sqliteBatchSetUp } from './sqlite-changes.ts';
 import { sqliteConfig } from './sqlite-connections.ts';
 
 /** What may be bound to a `?`. */
 export type Value = string | number | null;
 
-/** One transaction (or one consistent read). SQL is written so that SQLite and PostgreSQL both understand it. */
+/** Queries that see one state of the database. SQL is written so that SQLite and PostgreSQL both understand it. */
 export interface Sql {
   rows<Row>(sql: string, values?: readonly Value[]): Promise<Row[]>;
-  execute(sql: string, values?: readonly Value[]): Promise<void>;
-  /** Rows may be given as JSON text, by `json_each`. */
-  readonly takesJson: boolean;
+}
+
+/** What the one writer does. */
+export interface WriterSql extends Sql {
+  /** Writes a batch, all of it or nothing. */
+  change(changed: ChangedRows): Promise<void>;
 }
 
 export interface DatabaseAddress {
@@ -32,9 +38,13 @@ export class Database {
   readonly #readers: Knex;
   /** Counts the writing connections made so far: after a new one, another process may have written in between. */
   #writerSessions = 0;
+  readonly #isSqlite: boolean;
+  /** The writing connection that is set up for batches. */
+  #batchSession = 0;
 
   private constructor(address: DatabaseAddress) {
     const { url, sqliteFile = '' } = address;
+    this.#isSqlite = url === undefined;
     const configOf = (part: ConnectionPart) =>
       url === undefined ? sqliteConfig(sqliteFile, part) : postgresConfig(url, part);
     const made = () => {
@@ -65,9 +75,38 @@ export class Database {
     return this.#writerSessions;
   }
 
-  /** Runs `work` in a transaction of the one writing connection. Resolves once it is committed and synced. */
-  async write<Result>(work: (sql: Sql) => Promise<Result>): Promise<Result> {
-    return this.#writer.transaction((transaction) => work(sqlOf(transaction)));
+  /**
+   * Runs `work` on the one writing connection. Resolves once what it changed is committed and synced. On PostgreSQL all of it is one transaction; on SQLite each of its
+   * statements is, and a batch is one statement: nobody else writes in between.
+   */
+  async write<Result>(work: (sql: WriterSql) => Promise<Result>): Promise<Result> {
+    if (this.#isSqlite) return work(await this.#sqliteWriter());
+    return this.#writer.transaction((transaction) => {
+      const sql = sqlOf(transaction);
+      return work({
+        ...sql,
+        change: async (changed) => {
+          for (const { sql: text, values } of boundStatementsOf(changed)) {
+            await sql.rows(text, values);
+          }
+        },
+      });
+    });
+  }
+
+  async #sqliteWriter(): Promise<WriterSql> {
+    const sql = sqlOf(this.#writer);
+    if (this.#batchSession !== this.#writerSessions) {
+      for (const statement of sqliteBatchSetUp) await sql.rows(statement);
+      this.#batchSession = this.#writerSessions;
+    }
+    return {
+      ...sql,
+      change: async (changed) => {
+        const batch = sqliteBatchOf(changed);
+        if (batch) await sql.rows(batch.sql, batch.values);
+      },
+    };
   }
 
   /** Runs `work` on one connection that sees the database as it was at its first query. */
@@ -104,15 +143,10 @@ const newerDatabase = (cause: unknown) =>
   });
 
 function sqlOf(knex: Knex): Sql {
-  const rows = async <Row>(sql: string, values: readonly Value[] = []) => {
-    const answer = (await knex.raw(sql, values as Value[])) as Row[] | { rows: Row[] };
-    return Array.isArray(answer) ? answer : answer.rows;
-  };
   return {
-    rows,
-    takesJson: knex.client.dialect === 'sqlite3',
-    execute: async (sql, values) => {
-      await rows(sql, values);
+    rows: async <Row>(sql: string, values: readonly Value[] = []) => {
+      const answer = (await knex.raw(sql, values as Value[])) as Row[] | { rows: Row[] };
+      return Array.isArray(answer) ? answer : answer.rows;
     },
   };
 }

@@ -10,7 +10,7 @@ import type { MetadataCaches } from './metadata-caches.ts';
 export interface WriteOperation<Result> {
   /** About how many rows it touches: a batch is limited by their sum. */
   readonly rows: number;
-  /** Queries that tell which rows matter, where keys alone do not; what they change belongs to the transaction. */
+  /** Queries that tell which rows matter, where keys alone do not. What they change is committed at the latest with the batch. */
   prepare?(sql: Sql): Promise<void>;
   /** Decides on the rows. Called again when rows were missing, so it changes nothing but the draft. A throw leaves nothing of it. */
   decide(draft: Draft): Result;
@@ -96,14 +96,12 @@ export class GroupCommit {
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
-    let isDecided = false;
     try {
       const { draft, outcomes, journalNumber } = await this.#parts.database.write(async (sql) => {
         await this.#followSession(sql);
         const draft = this.#newDraft();
         const outcomes = await decideAll(sql, batch, draft);
         const number = await writeDraft(sql, draft, this.#journalNumber, this.#parts.caches);
-        isDecided = true;
         return { draft, outcomes, journalNumber: number };
       });
       this.#journalNumber = journalNumber;
@@ -111,7 +109,7 @@ export class GroupCommit {
       this.#parts.caches.accept(draft);
       settle(batch, outcomes);
     } catch (error) {
-      await this.#handleFailure(batch, storeErrorOf(error), isDecided);
+      await this.#handleFailure(batch, storeErrorOf(error));
     }
   }
 
@@ -124,14 +122,10 @@ export class GroupCommit {
     });
   }
 
-  async #handleFailure(
-    batch: readonly Waiting[],
-    error: StoreError,
-    isDecided: boolean,
-  ): Promise<void> {
-    // A commit that failed may have taken place, so it is not tried again.
-    if (batch.length === 1 || isDecided || error.kind === 'unavailable') {
-      if (isDecided) this.#session = 0;
+  async #handleFailure(batch: readonly Waiting[], error: StoreError): Promise<void> {
+    this.#session = 0;
+    // A commit that got no answer may have taken place, so it is not tried again. What the database refused did not.
+    if (batch.length === 1 || error.kind === 'unavailable') {
       for (const { reject } of batch) reject(error);
       return;
     }
@@ -142,7 +136,7 @@ export class GroupCommit {
     for (const one of batch) await this.#commit([one]);
   }
 
-  /** After a new connection, and after a commit with an unknown end, the journal alone knows where it stands. */
+  /** After a new connection, and after a failure, when it may be unknown how a commit ended, the journal alone knows where it stands. */
   async #followSession(sql: Sql): Promise<void> {
     const session = this.#parts.database.writerSessions;
     if (this.#session === session) return;

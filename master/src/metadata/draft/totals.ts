@@ -1,31 +1,13 @@
 import { type BlobState, isLost, shortOf } from '../blob-state.ts';
-import type { Sql } from '../database.ts';
 import type { Entry, FileRecord } from '../metadata-repository.ts';
+import { type Totals, totalNames } from '../row-changes.ts';
 import type { Draft } from './draft.ts';
 
-/** The columns of `totals`. */
-export const totalNames = [
-  'files',
-  'directories',
-  'logical_bytes',
-  'wanted',
-  'stored',
-  'corrupt',
-  'dropping',
-  'short',
-  'lost',
-] as const;
-
-export type Totals = Record<(typeof totalNames)[number], number>;
-
-/** Adds what a batch changed to the one row of `totals`. */
-export async function addTotals(sql: Sql, draft: Draft): Promise<void> {
+/** What a batch adds to each column of `totals`; undefined when nothing. */
+export function totalsAddedBy(draft: Draft): number[] | undefined {
   const totals = differencesOf(draft);
-  if (totalNames.every((name) => totals[name] === 0)) return;
-  await sql.execute(
-    `update totals set ${totalNames.map((name) => `${name} = ${name} + ?`).join(', ')} where id = 1`,
-    totalNames.map((name) => totals[name]),
-  );
+  const values = totalNames.map((name) => totals[name]);
+  return values.every((value) => value === 0) ? undefined : values;
 }
 
 function differencesOf({ entries, files, blobs }: Draft): Totals {

@@ -135,10 +135,7 @@ const pageOf = (limit: number) => Math.max(1, Math.min(pageMax, limit));
 
 const replicasOf = (blob: BlobState) => blob.copies.map((copy) => replicaOf(blob.id, copy));
 
-async function readBlobs(
-  queries: Pick<Sql, 'rows'>,
-  ids: readonly BlobId[],
-): Promise<Map<BlobId, BlobState>> {
+async function readBlobs(queries: Sql, ids: readonly BlobId[]): Promise<Map<BlobId, BlobState>> {
   const blobs = new Map<BlobId, BlobState>();
   for (const some of chunksOf([...new Set(ids)], 1)) {
     const rows = await queries.rows<BlobAndCopyRow>(

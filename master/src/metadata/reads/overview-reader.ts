@@ -1,8 +1,8 @@
 import { type FilePath, StoreError } from '@dfs/shared';
 import type { Database, Value } from '../database.ts';
-import { type Totals, totalNames } from '../draft/totals.ts';
 import { type LogTableRow, logEntryOf, pathKeyOf } from '../log-rows.ts';
 import type { LogEntry, NodeRecord, StoreCounts } from '../metadata-repository.ts';
+import { type Totals, totalNames } from '../row-changes.ts';
 import { type NodeRow, nodeColumns, nodeOf } from '../rows.ts';
 
 const logRowsMax = 10_000;

@@ -31,8 +31,6 @@ const namesLookedAt = 100;
 
 const columns = entryColumns.map((column) => `e.${column}`).join(', ');
 
-type Queries = Pick<Sql, 'rows'>;
-
 /** Reads of the tree: from the caches where they can be, else from the database. */
 export class TreeReader {
   readonly #database: Database;
@@ -56,7 +54,7 @@ export class TreeReader {
   }
 
   async #findFile(
-    queries: Queries,
+    queries: Sql,
     path: FilePath,
     { fresh = false } = {},
   ): Promise<NamedFile | 'torn' | undefined> {
@@ -117,7 +115,7 @@ export class TreeReader {
     return row && outcomeOfKey({ ...row, createdAtMs: row.created_at }, path, nowMs);
   }
 
-  async #findChain(queries: Queries, path: FilePath): Promise<Entry[] | undefined> {
+  async #findChain(queries: Sql, path: FilePath): Promise<Entry[] | undefined> {
     const root = await this.#entryOf(queries, rootKey);
     if (!root) return undefined;
     const chain = [root];
@@ -129,7 +127,7 @@ export class TreeReader {
     return chain;
   }
 
-  async #entryOf(queries: Queries, key: string): Promise<Entry | undefined> {
+  async #entryOf(queries: Sql, key: string): Promise<Entry | undefined> {
     // Asked first by itself: hot names cost no promise and no list.
     const kept = this.#caches.entries.get(key);
     if (kept) return kept;
@@ -140,7 +138,7 @@ export class TreeReader {
     return found.get(key);
   }
 
-  async #fileOf(queries: Queries, id: FileId): Promise<FileRecord | undefined> {
+  async #fileOf(queries: Sql, id: FileId): Promise<FileRecord | undefined> {
     const kept = this.#caches.files.get(id);
     if (kept) return kept;
     const found = await this.#caches.files.load([id], async () => {
@@ -154,7 +152,7 @@ export class TreeReader {
   }
 }
 
-async function readChain(queries: Queries, path: FilePath): Promise<Entry[] | undefined> {
+async function readChain(queries: Sql, path: FilePath): Promise<Entry[] | undefined> {
   const chain: Entry[] = [];
   for (const name of ['', ...namesOf(path)]) {
     const entry = await readEntry(queries, entryKeyOf(chain.at(-1)?.id ?? nowhereId, name));
@@ -164,7 +162,7 @@ async function readChain(queries: Queries, path: FilePath): Promise<Entry[] | un
   return chain;
 }
 
-async function readEntry(queries: Queries, key: string): Promise<Entry | undefined> {
+async function readEntry(queries: Sql, key: string): Promise<Entry | undefined> {
   const [row] = await queries.rows<EntryRow>(
     `select ${columns} from entries e where e.parent_id = ? and e.name = ?`,
     partsOfEntryKey(key),
