@@ -80,7 +80,32 @@ export class Database {
    * statements is, and a batch is one statement: nobody else writes in between.
    */
   async write<Result>(work: (sql: WriterSql) => Promise<Result>): Promise<Result> {
-    if (this.#isSqlite) return work(await this.#sqliteWriter());
+    return this.#isSqlite ? this.#writeSqlite(work) : this.#writePostgres(work);
+  }
+
+  /** The connection is taken once for all queries: they then run side by side, and none pays for a turn of the pool. */
+  async #writeSqlite<Result>(work: (sql: WriterSql) => Promise<Result>): Promise<Result> {
+    const { client } = this.#writer as { client: Knex.Client };
+    const connection: unknown = await client.acquireConnection();
+    try {
+      const sql = sqlOf(this.#writer, connection);
+      if (this.#batchSession !== this.#writerSessions) {
+        for (const statement of sqliteBatchSetUp) await sql.rows(statement);
+        this.#batchSession = this.#writerSessions;
+      }
+      return await work({
+        ...sql,
+        change: async (changed) => {
+          const batch = sqliteBatchOf(changed);
+          if (batch) await sql.rows(batch.sql, batch.values);
+        },
+      });
+    } finally {
+      await client.releaseConnection(connection);
+    }
+  }
+
+  async #writePostgres<Result>(work: (sql: WriterSql) => Promise<Result>): Promise<Result> {
     return this.#writer.transaction((transaction) => {
       const sql = sqlOf(transaction);
       return work({
@@ -92,21 +117,6 @@ export class Database {
         },
       });
     });
-  }
-
-  async #sqliteWriter(): Promise<WriterSql> {
-    const sql = sqlOf(this.#writer);
-    if (this.#batchSession !== this.#writerSessions) {
-      for (const statement of sqliteBatchSetUp) await sql.rows(statement);
-      this.#batchSession = this.#writerSessions;
-    }
-    return {
-      ...sql,
-      change: async (changed) => {
-        const batch = sqliteBatchOf(changed);
-        if (batch) await sql.rows(batch.sql, batch.values);
-      },
-    };
   }
 
   /** Runs `work` on one connection that sees the database as it was at its first query. */
@@ -142,10 +152,13 @@ const newerDatabase = (cause: unknown) =>
     cause,
   });
 
-function sqlOf(knex: Knex): Sql {
+/** `connection`: of the driver, where not each query takes one of the pool. */
+function sqlOf(knex: Knex, connection?: unknown): Sql {
   return {
     rows: async <Row>(sql: string, values: readonly Value[] = []) => {
-      const answer = (await knex.raw(sql, values as Value[])) as Row[] | { rows: Row[] };
+      const query = knex.raw(sql, values as Value[]);
+      if (connection !== undefined) query.connection(connection);
+      const answer = (await query) as Row[] | { rows: Row[] };
       return Array.isArray(answer) ? answer : answer.rows;
     },
   };

@@ -8,8 +8,8 @@ type Done = (error: Error | null, rows: unknown[]) => void;
 
 /**
  * Lets a connection keep the statements that it is asked for again, prepared: that spares one of two hops to another thread and a quarter of
- * the processor time of a small commit. A text is kept from its second use on, when it succeeded before. The connection's user
- * runs one statement at a time, as a pool of connections has it.
+ * the processor time of a small commit. A text is kept from its second use on, when it succeeded before. Uses of one
+ * text at the same time take turns.
  */
 export function keepStatements(connection: Database): void {
   const succeeded = new Set<string>();

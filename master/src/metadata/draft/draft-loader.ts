@@ -19,41 +19,53 @@ import type { DraftTable } from './draft-table.ts';
 /** Directories are counted up to here: more than one batch can remove. */
 const childrenCountedMax = 2_001;
 
-/** Reads every row that decisions asked for and did not find in the draft, each kind with one query (a few when there are very many). */
+/**
+ * Reads every row that decisions asked for and did not find in the draft, each kind with one query (a few when there are very many). The queries
+ * run side by side.
+ */
 export async function loadMissing(sql: Sql, draft: Draft): Promise<void> {
-  await loadEntries(sql, draft);
-  await loadRows(draft.keys, async (keys) => {
-    const rows = await sql.rows<{ key: string; path: string; outcome: string; created_at: number }>(
-      `select key, path, outcome, created_at from idempotency_keys where key in (${places(keys)})`,
-      keys,
-    );
-    return rows.map((row) => [row.key, { ...row, createdAtMs: row.created_at }]);
-  });
-  await loadRows(draft.blobs, async (ids) => {
-    const rows = await sql.rows<BlobAndCopyRow>(
-      `${blobsAndCopies} where b.id in (${places(ids)})`,
-      ids,
-    );
-    return [...blobStatesOf(rows)];
-  });
-  await loadRows(draft.files, async (ids) => {
-    const rows = await sql.rows<FileAndBlobRow>(
-      `select ${fileAndBlobColumns} from ${fileAndBlobTables} where f.id in (${places(ids)})
-       order by f.id, fb.sequence`,
-      ids,
-    );
-    return filesOf(rows).map((file) => [file.id, file]);
-  });
-  await loadRows(draft.uploads, async (ids) => {
-    const rows = await sql.rows<{ blob_id: BlobId; expires_at: number }>(
-      `select blob_id, expires_at from uploads where blob_id in (${places(ids)})`,
-      ids,
-    );
-    return rows.map((row) => [row.blob_id, row.expires_at]);
-  });
-  await loadCounts<FileId>(sql, draft.names, 'entries', 'file_id');
-  await loadCounts<BlobId>(sql, draft.uses, 'file_blobs', 'blob_id');
-  await loadChildren(sql, draft);
+  await Promise.all([
+    loadEntries(sql, draft),
+    loadRows(draft.keys, async (keys) => {
+      const rows = await sql.rows<KeyRow>(
+        `select key, path, outcome, created_at from idempotency_keys where key in (${places(keys)})`,
+        keys,
+      );
+      return rows.map((row) => [row.key, { ...row, createdAtMs: row.created_at }]);
+    }),
+    loadRows(draft.blobs, async (ids) => {
+      const rows = await sql.rows<BlobAndCopyRow>(
+        `${blobsAndCopies} where b.id in (${places(ids)})`,
+        ids,
+      );
+      return [...blobStatesOf(rows)];
+    }),
+    loadRows(draft.files, async (ids) => {
+      const rows = await sql.rows<FileAndBlobRow>(
+        `select ${fileAndBlobColumns} from ${fileAndBlobTables} where f.id in (${places(ids)})
+         order by f.id, fb.sequence`,
+        ids,
+      );
+      return filesOf(rows).map((file) => [file.id, file]);
+    }),
+    loadRows(draft.uploads, async (ids) => {
+      const rows = await sql.rows<{ blob_id: BlobId; expires_at: number }>(
+        `select blob_id, expires_at from uploads where blob_id in (${places(ids)})`,
+        ids,
+      );
+      return rows.map((row) => [row.blob_id, row.expires_at]);
+    }),
+    loadCounts<FileId>(sql, draft.names, 'entries', 'file_id'),
+    loadCounts<BlobId>(sql, draft.uses, 'file_blobs', 'blob_id'),
+    loadChildren(sql, draft),
+  ]);
+}
+
+interface KeyRow {
+  readonly key: string;
+  readonly path: string;
+  readonly outcome: string;
+  readonly created_at: number;
 }
 
 async function loadRows<Key extends string, Row>(
