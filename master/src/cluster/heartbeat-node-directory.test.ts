@@ -250,4 +250,19 @@ describe('HeartbeatNodeDirectory', () => {
     await directory.start();
     expect(directory.find(heartbeat.nodeId)).toMatchObject({ state: 'suspect', name: 'attic' });
   });
+
+  it('takes its database for confirmed when a node is heard that saw nothing newer', async () => {
+    expect(directory.isConfirmed()).toBe(true);
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    await directory.close();
+    directory = makeDirectory();
+    await directory.start();
+    expect(directory.isConfirmed()).toBe(false);
+    const ahead = { ...heartbeat, clusterId, journal: 1_000_000 };
+    await expect(directory.heartbeat(ahead, '')).rejects.toMatchObject({ kind: 'in-recovery' });
+    expect(directory.isConfirmed()).toBe(false);
+    await directory.heartbeat(heartbeat, '');
+    expect(directory.isConfirmed()).toBe(true);
+  });
 });

@@ -63,6 +63,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   /** Fenced newcomers that were spoken of, so that each gets one line. */
   readonly #fenced = new Set<string>();
   #recovery: string | undefined;
+  #wasHeard = false;
   #tickTimer: NodeJS.Timeout | undefined;
   #tickedAtMonotonicMs = 0;
 
@@ -116,6 +117,10 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     return this.#recovery;
   }
 
+  isConfirmed(): boolean {
+    return this.#wasHeard || this.#nodes.size === 0;
+  }
+
   nodeMap(): NodeMap {
     const { clusterId, epoch } = this.#deps.metadata.identity();
     const nodes = [...this.#nodes.values()].map(({ record, state }) => ({
@@ -134,6 +139,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   async heartbeat(heartbeat: Heartbeat, remoteAddress: string): Promise<HeartbeatAnswer> {
     const { metadata, clock, config } = this.#deps;
     await this.#checkCluster(heartbeat);
+    this.#wasHeard = true;
     const url = heartbeat.url || `http://${hostOf(remoteAddress)}:${heartbeat.port}`;
     await this.#checkAddress(heartbeat, url);
     await this.#accept(heartbeat, url);

@@ -36,5 +36,7 @@ export interface NodeDirectory {
   ): () => void;
   /** Why the master may not serve, or undefined: it is in recovery (`in-recovery`). */
   recovery(): string | undefined;
+  /** True once a node was heard whose journal is not ahead of the database, or where no node is known: the database is not an old one, as far as can be seen. */
+  isConfirmed(): boolean;
   close(): Promise<void>;
 }

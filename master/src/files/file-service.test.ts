@@ -1,7 +1,8 @@
+import { Readable } from 'node:stream';
 import { verifyBlobQuery } from '@dfs/shared';
 import { md5Of, patternBytes } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { pathOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
+import { pathOf, requestOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
 
 describe('the file service', () => {
   const clusters: TestCluster[] = [];
@@ -137,6 +138,25 @@ describe('the file service', () => {
         message: 'The database is older than its nodes.',
       });
     }
+  });
+
+  it('changes no name before a node has confirmed the database, and reads all the same', async () => {
+    const cluster = await open();
+    const { info } = await cluster.put('/a', patternBytes(10));
+    const { files, nodes } = cluster;
+    const staged = await files.stage(requestOf('/b', Readable.from([Buffer.from('b')])));
+    nodes.confirmed = false;
+    const calls: Record<string, Promise<unknown>> = {
+      bind: files.bind([staged]),
+      remove: files.remove(info.path),
+      makeDirectory: files.makeDirectory(pathOf('/d')),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      await expect(call, name).rejects.toMatchObject({ kind: 'unavailable' });
+    }
+    nodes.confirmed = true;
+    const { entries } = await files.list(pathOf('/'), { limit: 10 });
+    expect(entries.map((entry) => entry.name)).toEqual(['a']);
   });
 
   describe('sending readers to a node', () => {

@@ -7,7 +7,7 @@ import type { FileServiceDependencies, FileServiceSettings } from './file-servic
 import type { FileRef, FileService, ReplicaInfo } from './file-types.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { locateBlob } from './locate-blob.ts';
-import { createUploads, mustServe } from './uploads.ts';
+import { createUploads, mustServe, mustServeChanges } from './uploads.ts';
 
 /** The file service over a metadata repository and nodes. While the master is in recovery every call rejects with `in-recovery`. */
 export function createFileService(settings: FileServiceSettings): FileService {
@@ -53,11 +53,11 @@ export function createFileService(settings: FileServiceSettings): FileService {
       return metadata.listDirectory(path, page);
     },
     async remove(path, condition) {
-      mustServe(dependencies);
+      mustServeChanges(dependencies);
       await metadata.removeEntry(path, condition);
     },
     async makeDirectory(path) {
-      mustServe(dependencies);
+      mustServeChanges(dependencies);
       await metadata.makeDirectory(path);
     },
     async replicas(ref) {

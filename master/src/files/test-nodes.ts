@@ -45,6 +45,7 @@ export class TestNode {
 export class TestNodes implements NodeDirectory {
   readonly all: TestNode[] = [];
   recoveryReason: string | undefined;
+  confirmed = true;
   readonly #clock: FakeClock;
   readonly #listeners = new Set<ChangeListener>();
 
@@ -100,6 +101,10 @@ export class TestNodes implements NodeDirectory {
 
   recovery(): string | undefined {
     return this.recoveryReason;
+  }
+
+  isConfirmed(): boolean {
+    return this.confirmed;
   }
 
   async close(): Promise<void> {}

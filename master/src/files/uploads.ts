@@ -70,7 +70,7 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
 
     async bind(staged) {
       try {
-        mustServe(dependencies);
+        mustServeChanges(dependencies);
         for (const each of staged) mustBeBindable(each);
         const fresh = staged.flatMap((each) => bindRequestOf(each) ?? []);
         const bound = fresh.length === 0 ? [] : await bindFiles(fresh);
@@ -161,6 +161,18 @@ export function mustServe({ nodes }: Pick<FileServiceDependencies, 'nodes'>): vo
   throw new StoreError('in-recovery', reason, {
     hint: 'Nothing was changed on any node. Bring back the database that belongs to them, or run "dfs restore".',
     retryAfterSeconds: 30,
+  });
+}
+
+/**
+ * Rejects as `mustServe`, and with `unavailable` until a node has confirmed the database: what an old one is told to forget may be a file that it does not know.
+ */
+export function mustServeChanges({ nodes }: Pick<FileServiceDependencies, 'nodes'>): void {
+  mustServe({ nodes });
+  if (nodes.isConfirmed()) return;
+  throw new StoreError('unavailable', 'No storage node has reported since the master started.', {
+    hint: 'Nothing was changed. Start the nodes, and try again.',
+    retryAfterSeconds: 1,
   });
 }
 

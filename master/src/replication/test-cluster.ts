@@ -53,6 +53,7 @@ class TestDirectory implements NodeDirectory {
   readonly nodes: TestNode[] = [];
   readonly #listeners = new Set<ChangeListener>();
   recoveryReason: string | undefined;
+  confirmed = true;
 
   snapshots(): readonly NodeSnapshot[] {
     return this.nodes.map(({ id, state, silentForMs, freeBytes, zone }) => {
@@ -85,6 +86,10 @@ class TestDirectory implements NodeDirectory {
 
   recovery(): string | undefined {
     return this.recoveryReason;
+  }
+
+  isConfirmed(): boolean {
+    return this.confirmed;
   }
 
   async close(): Promise<void> {}

@@ -129,6 +129,7 @@ export class TestPublicServer {
       snapshots: () => this.nodes,
       find: (id) => this.nodes.find((node) => node.id === id),
       recovery: () => this.recovery,
+      isConfirmed: () => true,
       storeOf: () => {
         throw new StoreError('unavailable', 'There are no nodes here.');
       },
