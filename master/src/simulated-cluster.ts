@@ -8,7 +8,7 @@ import {
   type ReplicationJob,
   StoreError,
 } from '@dfs/shared';
-import { FakeClock, temporaryDirectory } from '@dfs/shared/testing';
+import { FakeClock, recordingLogger, temporaryDirectory } from '@dfs/shared/testing';
 import { BlobsInUse } from './files/blobs-in-use.ts';
 import { createFileService } from './files/file-service.ts';
 import type { FileService } from './files/file-types.ts';
@@ -21,7 +21,7 @@ import { GracePeriod } from './replication/grace-period.ts';
 import { InventoryCheck } from './replication/inventory-check.ts';
 import { LeasedReplicationQueue } from './replication/leased-replication-queue.ts';
 import { RepairLoop } from './replication/repair-loop.ts';
-import { recordingLogger, seededRandom } from './replication/test-fixtures.ts';
+import { seededRandom } from './replication/test-fixtures.ts';
 
 const nodeTimeoutMs = 15_000;
 const replaceAfterMs = 60_000;

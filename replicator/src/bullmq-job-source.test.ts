@@ -1,13 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { jobIdOf, type ReplicationJob, replicationQueueName, StoreError } from '@dfs/shared';
-import { startRedis, type TestServer } from '@dfs/shared/testing';
+import {
+  eventually,
+  makeJob,
+  recordingLogger,
+  startRedis,
+  type TestServer,
+} from '@dfs/shared/testing';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BullmqJobSource, type BullmqJobSourceOptions } from './bullmq-job-source.ts';
 import { describeJobSource } from './describe-job-source.ts';
-import { eventually, makeGate, makeJob, recordingLogger } from './test-fixtures.ts';
+import { makeGate } from './test-gate.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());

@@ -8,12 +8,11 @@ import {
   type ReplicationJob,
   StoreError,
 } from '@dfs/shared';
-import { FakeClock } from '@dfs/shared/testing';
+import { FakeClock, makeJob, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { copyBlob } from './copy-blob.ts';
 import { CopySlots } from './copy-slots.ts';
 import { NodePauses } from './node-pauses.ts';
-import { makeJob, recordingLogger } from './test-fixtures.ts';
 
 const never = new AbortController().signal;
 const [target, first, second] = [newNodeId(), newNodeId(), newNodeId()] as [NodeId, NodeId, NodeId];

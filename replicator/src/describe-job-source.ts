@@ -1,7 +1,8 @@
 import { jobIdOf, type ReplicationJob, StoreError } from '@dfs/shared';
+import { eventually, makeJob } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobSource } from './job-source.ts';
-import { eventually, makeGate, makeJob } from './test-fixtures.ts';
+import { makeGate } from './test-gate.ts';
 
 /** Sources under test and the other end of them, as a master would hold it. */
 export interface JobSourceHarness {

@@ -1,9 +1,10 @@
 import { jobIdOf, StoreError } from '@dfs/shared';
+import { eventually, makeJob, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { describeJobSource } from './describe-job-source.ts';
 import { FakeLeases } from './fake-leases.ts';
 import { LeasedJobSource } from './leased-job-source.ts';
-import { eventually, makeGate, makeJob, recordingLogger } from './test-fixtures.ts';
+import { makeGate } from './test-gate.ts';
 
 const makeSource = (leases: FakeLeases, jobsMax?: number) =>
   new LeasedJobSource({

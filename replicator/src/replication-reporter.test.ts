@@ -1,7 +1,8 @@
 import { newBlobId, newNodeId, type ReplicationAttempt, StoreError } from '@dfs/shared';
+import { eventually, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { ReplicationReporter } from './replication-reporter.ts';
-import { eventually, makeGate, recordingLogger } from './test-fixtures.ts';
+import { makeGate } from './test-gate.ts';
 
 const makeAttempt = (): ReplicationAttempt => ({
   blobId: newBlobId(),

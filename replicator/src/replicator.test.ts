@@ -1,12 +1,12 @@
 import { jobIdOf, type ReplicationJob, replicationQueueName, StoreError } from '@dfs/shared';
-import { startRedis } from '@dfs/shared/testing';
+import { eventually, recordingLogger, startRedis } from '@dfs/shared/testing';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { readConfig } from './config.ts';
 import { clusterKey, FakeCluster, type FakeNode, urlOf } from './fake-cluster.ts';
 import { type ReplicatorOptions, startReplicator } from './replicator.ts';
-import { eventually, makeGate, recordingLogger } from './test-fixtures.ts';
+import { makeGate } from './test-gate.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());

@@ -1,10 +1,16 @@
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type FilePath, parseFilePath, type ReplicationJob } from '@dfs/shared';
-import { bytesOf, FakeClock, temporaryDirectory } from '@dfs/shared/testing';
+import {
+  bytesOf,
+  FakeClock,
+  type RecordedLine,
+  recordingLogger,
+  temporaryDirectory,
+} from '@dfs/shared/testing';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { openMetadataRepository } from '../metadata/open-metadata-repository.ts';
-import { type RecordedLine, recordingLogger, seededRandom } from '../replication/test-fixtures.ts';
+import { seededRandom } from '../replication/test-fixtures.ts';
 import { BlobsInUse } from './blobs-in-use.ts';
 import { createFileService } from './file-service.ts';
 import {

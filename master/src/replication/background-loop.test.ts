@@ -1,6 +1,6 @@
+import { eventually, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { BackgroundLoop } from './background-loop.ts';
-import { eventually, recordingLogger } from './test-fixtures.ts';
 
 /** A loop with a long pause, whose steps the test ends one by one. */
 function makeLoop(everyMs = 3_600_000) {

@@ -1,12 +1,17 @@
 import { once } from 'node:events';
 import { jobIdOf, type ReplicationJob, replicationQueueName } from '@dfs/shared';
-import { startRedis, type TestServer } from '@dfs/shared/testing';
+import {
+  eventually,
+  makeJob,
+  recordingLogger,
+  startRedis,
+  type TestServer,
+} from '@dfs/shared/testing';
 import { type Job, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BullmqReplicationQueue } from './bullmq-replication-queue.ts';
-import { describeReplicationQueue, makeJob } from './describe-replication-queue.ts';
-import { eventually, recordingLogger } from './test-fixtures.ts';
+import { describeReplicationQueue } from './describe-replication-queue.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());

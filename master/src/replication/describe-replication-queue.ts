@@ -1,4 +1,5 @@
-import { newBlobId, newNodeId, type ReplicationJob } from '@dfs/shared';
+import { newNodeId, type ReplicationJob } from '@dfs/shared';
+import { makeJob } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ReplicationQueue } from './replication-queue.ts';
 
@@ -13,16 +14,6 @@ export interface ReplicationQueueHarness {
   vanish(): Promise<void>;
   close(): Promise<void>;
 }
-
-export const makeJob = (overrides: Partial<ReplicationJob> = {}): ReplicationJob => ({
-  blobId: newBlobId(),
-  target: newNodeId(),
-  sizeBytes: 4_096,
-  md5: 'd41d8cd98f00b204e9800998ecf8427e',
-  path: '/ordner/größe ✓.txt',
-  sources: [newNodeId(), newNodeId()],
-  ...overrides,
-});
 
 /** Proves that a queue keeps the promises of `ReplicationQueue`. */
 export function describeReplicationQueue(

@@ -1,7 +1,7 @@
 import { jobIdOf, type LeaseRequest, type ReplicationJob, systemClock } from '@dfs/shared';
-import { FakeClock } from '@dfs/shared/testing';
+import { FakeClock, makeJob } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
-import { describeReplicationQueue, makeJob } from './describe-replication-queue.ts';
+import { describeReplicationQueue } from './describe-replication-queue.ts';
 import { LeasedReplicationQueue } from './leased-replication-queue.ts';
 
 const never = new AbortController().signal;

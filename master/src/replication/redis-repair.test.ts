@@ -1,11 +1,10 @@
 import { type ReplicationJob, replicationQueueName } from '@dfs/shared';
-import { startRedis, type TestServer } from '@dfs/shared/testing';
+import { eventually, recordingLogger, startRedis, type TestServer } from '@dfs/shared/testing';
 import { Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BullmqReplicationQueue } from './bullmq-replication-queue.ts';
 import { TestCluster, type TestNode } from './test-cluster.ts';
-import { eventually, recordingLogger } from './test-fixtures.ts';
 
 const redis = await startRedis();
 afterAll(() => redis?.stop());

@@ -1,6 +1,6 @@
 import { type NodeId, type ReplicationJob, StoreError } from '@dfs/shared';
+import { makeJob } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { makeJob } from './describe-replication-queue.ts';
 import { gcGraceMs, TestCluster, type TestClusterOptions, type TestNode } from './test-cluster.ts';
 
 let cluster: TestCluster;

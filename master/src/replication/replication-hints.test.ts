@@ -1,8 +1,7 @@
 import { type ReplicationJob, StoreError } from '@dfs/shared';
+import { makeJob, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
-import { makeJob } from './describe-replication-queue.ts';
 import { ReplicationHints } from './replication-hints.ts';
-import { recordingLogger } from './test-fixtures.ts';
 
 /** A queue that notes what it is given and fails while `isDown`. */
 function makeQueue() {

@@ -18,6 +18,7 @@ import {
   makeDescription,
   md5Of,
   patternBytes,
+  recordingLogger,
   temporaryDirectory,
 } from '@dfs/shared/testing';
 import type { NodeDirectory, NodeSnapshot } from '../cluster/node-directory.ts';
@@ -30,7 +31,7 @@ import { InventoryCheck } from './inventory-check.ts';
 import { LeasedReplicationQueue } from './leased-replication-queue.ts';
 import { RepairLoop } from './repair-loop.ts';
 import type { ReplicationQueue } from './replication-queue.ts';
-import { makeNode, recordingLogger, seededRandom } from './test-fixtures.ts';
+import { makeNode, seededRandom } from './test-fixtures.ts';
 
 export const nodeTimeoutMs = 15_000;
 export const replaceAfterMs = 60_000;

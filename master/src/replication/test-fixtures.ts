@@ -1,6 +1,4 @@
 import { type NodeId, newBlobId, newNodeId } from '@dfs/shared';
-import type { LogFields, Logger } from '@dfs/shared/cluster';
-import { expect } from 'vitest';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies, Replica } from '../metadata/metadata-repository.ts';
 
@@ -55,31 +53,3 @@ export function seededRandom(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-
-export interface RecordedLine {
-  readonly level: 'debug' | 'info' | 'warn' | 'error';
-  readonly message: string;
-  readonly fields: LogFields;
-}
-
-/** A logger that keeps its lines. */
-export function recordingLogger(): { readonly logger: Logger; readonly lines: RecordedLine[] } {
-  const lines: RecordedLine[] = [];
-  const write =
-    (level: RecordedLine['level']) =>
-    (message: string, fields: LogFields = {}) => {
-      lines.push({ level, message, fields });
-    };
-  const logger: Logger = {
-    debug: write('debug'),
-    info: write('info'),
-    warn: write('warn'),
-    error: write('error'),
-    child: () => logger,
-  };
-  return { logger, lines };
-}
-
-/** An expectation on something that comes about by itself: asked again until it holds, or for so long that only a fault can be the reason. */
-export const eventually = <T>(read: () => T | Promise<T>): ReturnType<typeof expect.poll<T>> =>
-  expect.poll(read, { timeout: 20_000, interval: 20 });
