@@ -11,5 +11,7 @@ export const acquireTimeoutMs = 10_000;
 
 export type Done = (error: Error | null) => void;
 
-/** What fails is thrown, and logged where it stops. */
+/**
+ * What fails is thrown, and logged where it stops; with `compileSqlOnError: false` beside it, without the values of the statement, which would be a whole batch.
+ */
 export const quiet = { warn: () => {}, error: () => {}, deprecate: () => {}, debug: () => {} };

@@ -106,17 +106,31 @@ export class Database {
   }
 
   async #writePostgres<Result>(work: (sql: WriterSql) => Promise<Result>): Promise<Result> {
-    return this.#writer.transaction((transaction) => {
-      const sql = sqlOf(transaction);
-      return work({
-        ...sql,
-        change: async (changed) => {
-          for (const { sql: text, values } of boundStatementsOf(changed)) {
-            await sql.rows(text, values);
-          }
-        },
+    let isCommitting = false;
+    try {
+      return await this.#writer.transaction(async (transaction) => {
+        const sql = inTurn(sqlOf(transaction));
+        const result = await work({
+          ...sql,
+          change: async (changed) => {
+            for (const { sql: text, values } of boundStatementsOf(changed)) {
+              await sql.rows(text, values);
+            }
+          },
+        });
+        isCommitting = true;
+        return result;
       });
-    });
+    } catch (cause) {
+      if (!isCommitting) throw cause;
+      // Whatever was answered to a commit, it may have taken place.
+      const hint = 'Look whether it took place, and try again; look whether the database runs.';
+      throw new StoreError('unavailable', 'The metadata database did not confirm a commit.', {
+        hint,
+        retryAfterSeconds: 1,
+        cause,
+      });
+    }
   }
 
   /** Runs `work` on one connection that sees the database as it was at its first query. */
@@ -151,6 +165,19 @@ const newerDatabase = (cause: unknown) =>
     hint: 'Start the newer version.',
     cause,
   });
+
+/** One query after the other, for a driver that takes them so. */
+function inTurn(sql: Sql): Sql {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    rows: <Row>(text: string, values?: readonly Value[]) => {
+      const rows = last.then(() => sql.rows<Row>(text, values));
+      // Its failure is its caller's.
+      last = rows.catch(() => undefined);
+      return rows;
+    },
+  };
+}
 
 /** `connection`: of the driver, where not each query takes one of the pool. */
 function sqlOf(knex: Knex, connection?: unknown): Sql {

@@ -96,21 +96,23 @@ export class GroupCommit {
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
+    let written: { draft: Draft; outcomes: readonly Outcome[]; journalNumber: number };
     try {
-      const { draft, outcomes, journalNumber } = await this.#parts.database.write(async (sql) => {
+      written = await this.#parts.database.write(async (sql) => {
         await this.#followSession(sql);
         const draft = this.#newDraft();
         const outcomes = await decideAll(sql, batch, draft);
         const number = await writeDraft(sql, draft, this.#journalNumber, this.#parts.caches);
         return { draft, outcomes, journalNumber: number };
       });
-      this.#journalNumber = journalNumber;
-      // Before anyone hears of it: who knows that a write took place must read it.
-      this.#parts.caches.accept(draft);
-      settle(batch, outcomes);
     } catch (error) {
       await this.#handleFailure(batch, storeErrorOf(error));
+      return;
     }
+    this.#journalNumber = written.journalNumber;
+    // Before anyone hears of it: who knows that a write took place must read it.
+    this.#parts.caches.accept(written.draft);
+    settle(batch, written.outcomes);
   }
 
   /** Only this process writes, and the caches follow each commit: directories found in them are as they are in the database. */
@@ -123,8 +125,8 @@ export class GroupCommit {
   }
 
   async #handleFailure(batch: readonly Waiting[], error: StoreError): Promise<void> {
-    this.#session = 0;
-    // A commit that got no answer may have taken place, so it is not tried again. What the database refused did not.
+    // A commit that got no answer may have taken place, so it is not tried again. What was refused did not.
+    if (error.kind === 'unavailable') this.#session = 0;
     if (batch.length === 1 || error.kind === 'unavailable') {
       for (const { reject } of batch) reject(error);
       return;
@@ -136,7 +138,7 @@ export class GroupCommit {
     for (const one of batch) await this.#commit([one]);
   }
 
-  /** After a new connection, and after a failure, when it may be unknown how a commit ended, the journal alone knows where it stands. */
+  /** After a new connection, and after a commit with an unknown end, the journal alone knows where it stands. */
   async #followSession(sql: Sql): Promise<void> {
     const session = this.#parts.database.writerSessions;
     if (this.#session === session) return;

@@ -228,7 +228,7 @@ export interface StoreCounts {
 }
 
 /**
- * The truth. Each method is one transaction (readers: one consistent read); what waits while a transaction runs is committed together with the next one. A method
+ * The truth. Each method but `purge` is one transaction (readers: one consistent read); what waits while a transaction runs is committed together with the next one. A method
  * that resolved has its effect on disk with full sync. `describeMetadataRepository` proves these promises on SQLite and PostgreSQL.
  *
  * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.

@@ -31,6 +31,7 @@ export function postgresConfig(url: string, { isWriter, made }: ConnectionPart):
     },
     acquireConnectionTimeout: acquireTimeoutMs,
     log: quiet,
+    compileSqlOnError: false,
     pool: {
       min: isWriter ? 1 : 0,
       max: isWriter ? 1 : readersMax,

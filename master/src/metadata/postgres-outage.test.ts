@@ -73,6 +73,26 @@ describe.skipIf(!postgres)('a PostgreSQL that goes and comes back', () => {
       expect(numbers.map((row) => Number(row.number))).toEqual([1, 2, 3]);
     }),
   );
+  it(
+    'does not run again what failed at the commit, since it may have taken place',
+    onNewDatabase(open, async ({ repository, rows }) => {
+      await rows(`create function refuse() returns trigger language plpgsql as
+        $$ begin raise exception 'refused at the commit'; end $$`);
+      await rows(`create constraint trigger refuse after insert on entries deferrable initially deferred
+        for each row when (new.name = 'refused') execute function refuse()`);
+      const results = await Promise.allSettled([
+        bind(repository, '/beside'),
+        bind(repository, '/refused'),
+      ]);
+      for (const result of results) {
+        expect(result).toMatchObject({ status: 'rejected', reason: { kind: 'unavailable' } });
+      }
+      expect(await repository.findFile(path('/beside'))).toBeUndefined();
+      await bind(repository, '/after');
+      const numbers = await rows<{ number: string }>('select number from changes order by number');
+      expect(numbers.map((row) => Number(row.number))).toEqual([1]);
+    }),
+  );
 });
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {

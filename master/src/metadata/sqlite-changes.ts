@@ -8,6 +8,7 @@ import {
   rowChangeNames,
   rowChanges,
 } from './row-changes.ts';
+import { places } from './sql-text.ts';
 
 /**
  * A whole batch as one statement. The driver takes a hop to another thread for each statement and longer to bind a value than SQLite to read
@@ -21,18 +22,20 @@ export const sqliteBatchSetUp: readonly string[] = [
     .join(' ')} end`,
 ];
 
-/** The statement that writes a batch; undefined when it changes nothing. */
+/** The statement that writes a batch, always the same, so that it is prepared once; undefined when the batch changes nothing. */
 export function sqliteBatchOf(
   changed: ChangedRows,
 ): { readonly sql: string; readonly values: readonly Value[] } | undefined {
-  const changes = changesIn(changed);
-  if (changes.length === 0) return undefined;
-  const names = changes.map(([name]) => name).join(', ');
-  return {
-    sql: `insert into batch (${names}) values (${changes.map(() => '?').join(', ')})`,
-    values: changes.map(([, rows]) => JSON.stringify(rows)),
-  };
+  const changes = new Map(changesIn(changed));
+  if (changes.size === 0) return undefined;
+  const values = rowChangeNames.map((name) => {
+    const rows = changes.get(name);
+    return rows === undefined ? null : JSON.stringify(rows);
+  });
+  return { sql: insertBatch, values };
 }
+
+const insertBatch = `insert into batch (${rowChangeNames.join(', ')}) values (${places(rowChangeNames)})`;
 
 /** Does nothing when the batch has no rows for it. */
 function spread(name: RowChangeName, change: RowChange): string {

@@ -35,6 +35,7 @@ export function sqliteConfig(filename: string, { isWriter, made }: ConnectionPar
     useNullAsDefault: true,
     acquireConnectionTimeout: acquireTimeoutMs,
     log: quiet,
+    compileSqlOnError: false,
     pool: {
       min: 1,
       max: isWriter ? 1 : readersMax,

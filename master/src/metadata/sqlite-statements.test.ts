@@ -74,3 +74,14 @@ it('keeps no more statements than it may, whatever it is asked', async () => {
   }
   expect(await rows('select 0 as n')).toEqual([{ n: 0 }]);
 });
+
+it('answers everyone who uses a statement while it is being prepared, also when that fails', async () => {
+  const sql = 'select a from t';
+  await rows(sql);
+  await rows('drop table t');
+  const uses = await Promise.allSettled([rows(sql), rows(sql), rows(sql)]);
+  expect(uses.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+  await rows('create table t (a integer)');
+  const again = await Promise.all(Array.from({ length: 8 }, () => rows(sql)));
+  expect(again).toEqual(again.map(() => []));
+});

@@ -6,6 +6,7 @@ import type {
   InventoryComparison,
   InventoryFindings,
 } from '../metadata-repository.ts';
+import { plainText } from '../rows.ts';
 import { isInUpload } from './collection.ts';
 import { decideDamage } from './copies.ts';
 
@@ -103,7 +104,7 @@ const abortedUpload = (held: StoredBlob, nodeId: NodeId, nowMs: number): BlobSta
   sizeBytes: held.sizeBytes,
   md5: held.md5,
   copiesWanted: 0,
-  path: held.path,
+  path: plainText(held.path, 4_096),
   unreferencedSinceMs: nowMs,
   released: true,
   copiesChangedAtMs: nowMs,

@@ -21,7 +21,7 @@ const childrenCountedMax = 2_001;
 
 /**
  * Reads every row that decisions asked for and did not find in the draft, each kind with one query (a few when there are very many). The queries
- * run side by side.
+ * run side by side where the database can.
  */
 export async function loadMissing(sql: Sql, draft: Draft): Promise<void> {
   await Promise.all([
@@ -71,8 +71,9 @@ interface KeyRow {
 async function loadRows<Key extends string, Row>(
   table: DraftTable<Key, Row>,
   query: (keys: readonly Key[]) => Promise<(readonly [Key, Row])[]>,
+  valuesEach = 1,
 ): Promise<void> {
-  for (const keys of chunksOf([...table.missing], 1)) {
+  for (const keys of chunksOf([...table.missing], valuesEach)) {
     const rows = new Map(await query(keys));
     for (const key of keys) table.learn(key, rows.get(key) ?? null);
   }
@@ -80,15 +81,16 @@ async function loadRows<Key extends string, Row>(
 
 /** Pairs are compared with a list of values, so that both databases look each one up in the index of (parent, name). */
 async function loadEntries(sql: Sql, { entries }: Draft): Promise<void> {
-  await loadRows(entries, async (keys) => {
+  const query = async (keys: readonly string[]) => {
     const pairs = keys.map(() => '(?, ?)').join(', ');
     const rows = await sql.rows<EntryRow>(
       `select id, parent_id, name, kind, file_id, created_at, modified_at, visibility
        from entries where (parent_id, name) in (values ${pairs})`,
       keys.flatMap(partsOfEntryKey) as Value[],
     );
-    return rows.map((row) => [`${row.parent_id}/${row.name}`, entryOf(row)]);
-  });
+    return rows.map((row) => [`${row.parent_id}/${row.name}`, entryOf(row)] as const);
+  };
+  await loadRows(entries, query, 2);
 }
 
 interface Counts<Key extends string> {

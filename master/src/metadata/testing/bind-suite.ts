@@ -85,6 +85,20 @@ export function describeBinding(open: OpenMetadata): void {
     expect(await put('sub')).toBe(`${directory}/sub (1)`);
   });
 
+  it('keeps both of each of 1 000 files that are sent a second time', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    const send = () => {
+      const requests = Array.from({ length: 1_000 }, (_, n) =>
+        bindRequest(`${directory}/${n}.jpg`, { onConflict: 'rename' }),
+      );
+      return repository.bindFiles(requests);
+    };
+    await send();
+    const names = (await send()).map(({ named }) => named.entry.name);
+    expect(names).toEqual(names.map((_, n) => `${n} (1).jpg`));
+  });
+
   it('keeps both where the free name must be cut to fit', async () => {
     const { repository } = harness();
     const directory = newDirectory();
