@@ -36,7 +36,7 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
   const serve = async (exchange: Exchange): Promise<void> => {
     const { request, response } = exchange;
     try {
-      refuseBadHost(request);
+      refuseBadHeaders(request, response);
       exchange.target = parseTarget(request.url ?? '');
       const { path, query, authority } = exchange.target;
       exchange.principal = access.authenticate(request.headers, authority);
@@ -113,9 +113,16 @@ async function refuse(exchange: Exchange, failure: unknown, logger: Logger): Pro
   }
 }
 
-/** HTTP/1.1 wants exactly one host (RFC 9112 section 3.2); node:http would refuse without saying why. */
-function refuseBadHost(request: IncomingMessage): void {
-  if (request.headers.host !== undefined || request.httpVersion === '1.0') return;
+/** HTTP/1.1 wants exactly one host (RFC 9112 section 3.2), for whose absence node:http would refuse without saying why. A header without a name is let in by the parser of older Node.js. */
+function refuseBadHeaders(request: IncomingMessage, response: ServerResponse): void {
+  const { headers, httpVersion } = request;
+  if (headers[''] !== undefined) {
+    response.shouldKeepAlive = false;
+    throw new StoreError('invalid-request', 'A header of the request has no name.', {
+      hint: 'Send HTTP/1.1 as RFC 9112 defines it.',
+    });
+  }
+  if (headers.host !== undefined || httpVersion === '1.0') return;
   throw new StoreError('invalid-request', 'The request has no Host header.', {
     hint: 'Send the name of the server in the header Host.',
   });

@@ -15,6 +15,11 @@ export interface RequestTarget {
  * the one judge of paths sees what was sent. Rejects with `invalid-request`.
  */
 export function parseTarget(raw: string): RequestTarget {
+  if (/[^\x21-\x7e]/.test(raw)) {
+    throw new StoreError('invalid-request', 'The target of the request holds more than ASCII.', {
+      hint: 'Percent-encode in paths what is not ASCII, and spaces.',
+    });
+  }
   const absolute = /^https?:\/\/([^/?#]*)(.*)$/is.exec(raw);
   const rest = absolute ? (absolute[2] as string) : raw;
   const mark = rest.indexOf('?');
