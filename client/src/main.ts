@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { StoreApi } from './api.ts';
 import { readClientConfig } from './client-config.ts';
 import { exitCodeOf, exitCodes, exitCodesText } from './exit-codes.ts';
+import { asksForJson, failureJson, failureText, outputFailure } from './failure.ts';
 import type { ProgramName } from './launch/program.ts';
 
 /** Read when asked: only `--version` needs it. */
@@ -23,7 +24,7 @@ const wholeNumber = (least: number, most: number) => (text: string) => {
 };
 const port = wholeNumber(0, 65_535);
 const copies = wholeNumber(1, 16);
-const json = () => new Option('--json', 'print JSON for programs');
+const json = () => new Option('--json', 'print JSON for programs, failures too');
 
 function createProgram(): Command {
   const program = new Command('dfs')
@@ -46,6 +47,7 @@ Examples:
     );
   // Handled below, so that a wrong call has an exit code of its own.
   program.exitOverride();
+  if (isJson) program.configureOutput({ outputError: () => {} });
   program.option('-V, --version', 'print the version');
   program.on('option:version', () => {
     process.stdout.write(`${version()}\n`);
@@ -287,30 +289,40 @@ function addProgram(program: Command, spec: ProgramCommand): void {
 
 const logLevel = ['--log-level <level>', 'DFS_LOG_LEVEL', 'debug, info, warn or error'] as const;
 
-/** Says an error in one or two lines, and gives the exit code. */
+const isJson = asksForJson(process.argv.slice(2));
+
+/** Says an error in one or two lines, or as JSON, and gives the exit code. */
 function report(error: unknown): number {
-  // Commander said it already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+  if (error instanceof CommanderError) {
+    // Without JSON commander said it already.
+    if (isJson && error.message.startsWith('error: ')) {
+      const message = error.message.replace('error: ', '');
+      process.stderr.write(`${failureJson(new StoreError('invalid-request', message))}\n`);
+    }
+    return error.exitCode === 0 ? 0 : exitCodes.usage;
+  }
+  process.stderr.write(`${isJson ? failureJson(error) : failureText(error)}\n`);
   const known = error instanceof StoreError || error instanceof ConfigurationError;
   const isLaunch = error instanceof Error && error.name === 'LaunchError';
-  const text = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`dfs: ${text}\n`);
-  if (error instanceof StoreError && error.hint) process.stderr.write(`     ${error.hint}\n`);
   if (!known && !isLaunch && process.env['DFS_DEBUG'])
     process.stderr.write(`${(error as Error).stack}\n`);
   return exitCodeOf(error);
 }
 
-// A reader that closed the pipe (head, a pager) has all it wants.
+function endWith(error: unknown): never {
+  // Keep-alive connections would hold the process for seconds.
+  process.exit(report(error));
+}
+
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader that closed the pipe (head, a pager) has all it wants.
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  // A command that waits for its bytes to be written tidies up and says it itself.
+  setImmediate(() => endWith(outputFailure(error)));
 });
 
 try {
   await createProgram().parseAsync();
 } catch (error) {
-  process.exitCode = report(error);
-  // Keep-alive connections would hold the process for seconds.
-  process.exit();
+  endWith(error);
 }
