@@ -120,6 +120,10 @@ export async function log(
   if (options.lines !== undefined) query.set('limit', String(options.lines));
   if (!options.follow) {
     const rows = await api.getJson<LogAnswer[]>(`/api/v1/log?${query}`);
+    // Rows outlive their file; where there are none, a name that does not exist is said.
+    if (rows.length === 0 && path !== undefined) {
+      await api.getJson<StatAnswer>(`/api/v1/stat${urlPathOf(parseFilePath(path))}`);
+    }
     if (options.json) return printJson(rows);
     for (const row of rows) print(logLine(row));
     return;

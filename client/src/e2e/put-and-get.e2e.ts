@@ -134,6 +134,19 @@ describe('put and get', () => {
     expect(readdirSync(folder).sort()).toEqual(['fresh.txt', 'inner', 'old.txt']);
   });
 
+  it('says of a log that there is no such file, unless rows of it are left', async () => {
+    const absent = await cluster.dfs(['log', '/nope.txt']);
+    expect([absent.code, absent.stdout]).toEqual([3, '']);
+    expect(absent.stderr).toContain('/nope.txt');
+    await cluster.store('/gone.txt', 'gone');
+    await cluster.waitForCopies(['/gone.txt'], 2);
+    await cluster.remove('/gone.txt');
+    const gone = await cluster.dfs(['log', '/gone.txt']);
+    expect(gone.code, gone.stderr).toBe(0);
+    expect(gone.stdout).toContain('/gone.txt');
+    expect((await cluster.dfs(['log', '/'])).code).toBe(0);
+  });
+
   it('gets by the id of the content', async () => {
     const { id } = await cluster.store('/by-id.txt', 'by id');
     const got = await cluster.dfs(['get', `id:${id}`, '-']);
