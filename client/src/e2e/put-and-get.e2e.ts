@@ -8,6 +8,7 @@ import type { PutAnswer } from './harness/answers.ts';
 import { contentOf, contentStream, md5Of, md5OfContent } from './harness/content.ts';
 import { headOf } from './harness/disk.ts';
 import { temporaryDirectory } from './harness/guard.ts';
+import type { ErrorAnswer } from './harness/http.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { Program, startDfs, userEnvironment } from './harness/program.ts';
 import { waitUntil } from './harness/wait-until.ts';
@@ -236,6 +237,8 @@ describe('put and get', () => {
     const refused = await cluster.put('/four.txt', 'four', { query: '?minCopies=4' });
     expect(refused.status).toBe(503);
     expect((await cluster.get('/four.txt')).status).toBe(404);
+    // Right for who speaks HTTP and for who calls the command.
+    expect(refused.json<ErrorAnswer>().error.hint).toMatch(/minCopies.*--min-copies/);
   });
 });
 

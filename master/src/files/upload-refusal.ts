@@ -32,7 +32,7 @@ export function checkRoom(nodes: readonly NodeSnapshot[], request: RoomRequest):
 /** Refuses an upload that fewer nodes took than were asked for. */
 export const tooFewNodes = (minCopies: number, why: string, cause?: StoreError) =>
   new StoreError('unavailable', `${minCopies} nodes were to hold every byte: ${why}`, {
-    hint: 'Ask for fewer copies with minCopies, or try again when more nodes are up.',
+    hint: 'Ask for fewer copies (minCopies, --min-copies), or try again when more nodes are up.',
     retryAfterSeconds: 5,
     ...(cause ? { cause } : {}),
   });
