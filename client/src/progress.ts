@@ -1,23 +1,41 @@
 import { createRequire } from 'node:module';
+import type { WriteStream } from 'node:tty';
 import { bytesText } from './output.ts';
 
 /** Work below this is over before a bar could be read. */
 const barFromBytes = 4 * 2 ** 20;
 
+/** Clears the bar's line, and after the text makes the next one the place to which the bar returns. */
+const instead = (line: string) => `\r\u001b[K${line}\n\u001b7`;
+
 export interface Progress {
   /** Bytes done so far, in all. */
   at(bytes: number): void;
+  /** Prints a line without tearing the bar. */
+  say(line: string): void;
   stop(): void;
 }
 
-const silent: Progress = { at: () => {}, stop: () => {} };
+/** The part of a terminal's stream that is used; a pipe or a file has no `isTTY`. */
+export type ProgressStream = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY'>>;
+
+/** No bar, only lines. */
+export const noProgress = (stream: ProgressStream = process.stderr): Progress => ({
+  at: () => {},
+  say: (line) => void stream.write(`${line}\n`),
+  stop: () => {},
+});
 
 /**
  * A bar with rate and time left on standard error, when that is a terminal and the work is long; `totalBytes` undefined: unknown, it shows once much went through.
  */
-export function showProgress(label: string, totalBytes: number | undefined): Progress {
-  if (!process.stderr.isTTY || (totalBytes !== undefined && totalBytes <= barFromBytes))
-    return silent;
+export function showProgress(
+  label: string,
+  totalBytes: number | undefined,
+  stream: ProgressStream = process.stderr,
+): Progress {
+  if (!stream.isTTY || (totalBytes !== undefined && totalBytes <= barFromBytes))
+    return noProgress(stream);
   const { SingleBar } = createRequire(import.meta.url)(
     'cli-progress',
   ) as typeof import('cli-progress');
@@ -28,8 +46,12 @@ export function showProgress(label: string, totalBytes: number | undefined): Pro
       : '{label}  {bar} {percentage}%  {done} of {all}  {rate}/s  {eta_formatted} left';
   const bar = new SingleBar({
     format,
-    stream: process.stderr,
-    hideCursor: true,
+    stream,
+    // A terminal that was changed would stay so when a signal ends the command.
+    hideCursor: false,
+    linewrap: true,
+    // It comes back below a line that was said, also while nothing moves.
+    forceRedraw: true,
     barsize: 24,
     etaBuffer: 50,
   });
@@ -40,17 +62,21 @@ export function showProgress(label: string, totalBytes: number | undefined): Pro
     rate: bytesText((bytes * 1000) / Math.max(1, performance.now() - startedAtMs)),
   });
   let isShown = totalBytes !== undefined;
+  let isOver = false;
   if (isShown) bar.start(totalBytes ?? 0, 0, facts(0));
   return {
     at: (bytes) => {
-      if (!isShown && bytes > barFromBytes) {
+      if (!isShown && !isOver && bytes > barFromBytes) {
         isShown = true;
         bar.start(Number.MAX_SAFE_INTEGER, bytes, facts(bytes));
       }
       if (isShown) bar.update(bytes, facts(bytes));
     },
+    say: (line) => void stream.write(isShown ? instead(line) : `${line}\n`),
     stop: () => {
       if (isShown) bar.stop();
+      isShown = false;
+      isOver = true;
     },
   };
 }

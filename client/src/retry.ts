@@ -17,17 +17,26 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' && code.startsWith('E') ? code : error.kind;
 }
 
+export interface RetriesOptions {
+  readonly limits?: RetryLimits;
+  /** Is told what happened before the first wait, and when that changes; nobody is told when absent. */
+  readonly say?: ((line: string) => void) | undefined;
+}
+
 /**
  * Counts the failures of one piece of work and waits as the retry policy says. `progress` starts the patience anew.
  */
 export class Retries {
   readonly #limits: RetryLimits;
+  readonly #say: ((line: string) => void) | undefined;
+  #saidReason: string | undefined;
   #startedAtMs = performance.now();
   #attempt = 0;
   #hadContact = false;
 
-  constructor(limits: RetryLimits = defaultRetryLimits) {
+  constructor({ limits = defaultRetryLimits, say }: RetriesOptions = {}) {
     this.#limits = limits;
+    this.#say = say;
   }
 
   progress(): void {
@@ -47,10 +56,24 @@ export class Retries {
     );
     // The store tried its other nodes itself; what it says for good is for good.
     if (decision.action === 'never' || decision.action === 'other') throw error;
+    // An administrator ends a recovery, not time.
+    if (code === 'in-recovery') throw error;
     const isRefused = code === 'ECONNREFUSED' && !this.#hadContact;
     const patienceMs = isRefused ? this.#limits.refusedPatienceMs : this.#limits.patienceMs;
     const delayMs = Math.min(decision.delayMs, 5_000);
-    if (performance.now() - this.#startedAtMs + delayMs > patienceMs) throw error;
+    const leftMs = patienceMs - (performance.now() - this.#startedAtMs);
+    if (delayMs > leftMs) throw error;
+    this.#tell(error, leftMs);
     await setTimeout(delayMs);
+  }
+
+  #tell(error: unknown, leftMs: number): void {
+    const message = error instanceof Error ? error.message : String(error);
+    // Counts and addresses differ from one try to the next: the reason is the same.
+    const reason = message.replace(/\d+/g, '#');
+    if (reason === this.#saidReason) return;
+    this.#saidReason = reason;
+    const seconds = Math.max(1, Math.round(leftMs / 1000));
+    this.#say?.(`dfs: ${message.replace(/\.$/, '')}; trying again for up to ${seconds} s`);
   }
 }

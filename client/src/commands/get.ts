@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
+import { rmSync, type Stats } from 'node:fs';
+import { type FileHandle, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { parseFilePath, rootPath, StoreError, urlPathOf } from '@dfs/shared';
 import type { StoreApi, StreamedAnswer } from '../api.ts';
+import { outputFailure } from '../failure.ts';
 import { bytesText, print, printJson, shown } from '../output.ts';
-import { type Progress, showProgress } from '../progress.ts';
+import { noProgress, type Progress, showProgress } from '../progress.ts';
 import { Retries } from '../retry.ts';
 
 export interface GetCommandOptions {
@@ -26,7 +27,17 @@ interface Download {
   readonly path: string;
 }
 
-/** `dfs get`: writes beside the target, checks the MD5, renames. `-` writes to standard output. Rejects with `StoreError`; no file is left then. */
+/** How the user is kept informed. */
+interface Telling {
+  readonly progressOf: (sizeBytes: number) => Progress;
+  /** Whether a wait before another try is worth a line. */
+  readonly tellsRetries: boolean;
+}
+
+/**
+ * `dfs get`: writes beside the target, checks the MD5, renames. A link is followed, and a file that is replaced keeps its mode. `-` writes to standard output.
+ * Rejects with `StoreError`; no file is left then.
+ */
 export async function get(
   api: StoreApi,
   remote: string,
@@ -34,15 +45,19 @@ export async function get(
   options: GetCommandOptions,
 ): Promise<void> {
   const { urlPath, name } = locate(remote);
+  const tellsRetries = !options.json;
   if (local === '-') {
-    await download(api, urlPath, stdoutSink, silentOn(name));
+    await download(api, urlPath, stdoutSink, { progressOf: silentOn(name), tellsRetries });
     return;
   }
   const target = await targetOf(local, name);
-  const showing = (size: number) => showProgress(name, size);
-  const got = (await isSpecial(target))
-    ? await writeInto(target, (sink) => download(api, urlPath, sink, showing))
-    : await writeBeside(target, (sink) => download(api, urlPath, sink, showing));
+  const telling: Telling = { progressOf: (size) => showProgress(name, size), tellsRetries };
+  const found = await stat(target).catch(() => undefined);
+  const isSpecial = found !== undefined && !found.isFile() && !found.isDirectory();
+  const fill = (sink: Sink) => download(api, urlPath, sink, telling);
+  const got = isSpecial
+    ? await writeInto(target, fill)
+    : await writeBeside(await followLinks(target), found, fill);
   if (options.json) printJson({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
   else print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
 }
@@ -50,12 +65,15 @@ export async function get(
 /** Has a new file filled beside the target and renames it when it is whole; nothing is left of it otherwise, also when a signal ends this process. */
 async function writeBeside(
   target: string,
+  replaced: Stats | undefined,
   fill: (sink: Sink) => Promise<Download>,
 ): Promise<Download> {
   // Letters of up to four bytes each: a name may have 255.
   const label = [...basename(target)].slice(0, 40).join('');
   const staged = join(dirname(target), `.${label}.${randomBytes(4).toString('hex')}.part`);
-  const handle = await openStaged(staged, target);
+  // Bits that lend somebody's rights are not for bytes that came from elsewhere.
+  const mode = replaced?.isFile() ? replaced.mode & 0o777 : undefined;
+  const handle = await openStaged(staged, { target, mode });
   const onSignal = (signal: NodeJS.Signals) => {
     rmSync(staged, { force: true });
     process.exit(signal === 'SIGINT' ? 130 : 143);
@@ -63,6 +81,8 @@ async function writeBeside(
   for (const signal of endingSignals) process.once(signal, onSignal);
   try {
     const got = await fill(fileSink(handle));
+    // The umask took its part when it was opened.
+    if (mode !== undefined) await handle.chmod(mode);
     await handle.sync();
     await handle.close();
     await rename(staged, target);
@@ -100,9 +120,21 @@ async function writeInto(
   }
 }
 
-async function isSpecial(target: string): Promise<boolean> {
-  const found = await stat(target).catch(() => undefined);
-  return found !== undefined && !found.isFile() && !found.isDirectory();
+/** As many as the kernel follows. */
+const linksMax = 40;
+
+/** The file that a chain of symbolic links ends at, whether it is there or not; `target` itself when it is no link. */
+async function followLinks(target: string): Promise<string> {
+  let at = target;
+  for (let count = 0; count <= linksMax; count += 1) {
+    const link = await readlink(at).catch(() => undefined);
+    if (link === undefined) return at;
+    // A link is relative to where it really lies.
+    at = resolve(await realpath(dirname(at)), link);
+  }
+  throw new StoreError('invalid-request', `${shown(target)} is a symbolic link without an end.`, {
+    hint: 'Name another place on this machine.',
+  });
 }
 
 /** A path of the store, or `id:<file id>`. */
@@ -110,8 +142,15 @@ function locate(remote: string): { urlPath: string; name: string } {
   const id = /^id:(.+)$/.exec(remote)?.[1];
   if (id !== undefined) return { urlPath: `/api/v1/files/${encodeURIComponent(id)}`, name: id };
   const path = parseFilePath(remote);
+  if (path === rootPath) throw isDirectory(path);
   return { urlPath: `/fs${urlPathOf(path)}`, name: basename(path) };
 }
+
+/** In the words of the store, which answers a GET of a directory with a listing. */
+const isDirectory = (path: string) =>
+  new StoreError('is-a-directory', `${shown(path)} is a directory.`, {
+    hint: 'Name a file in that directory.',
+  });
 
 async function targetOf(local: string | undefined, name: string): Promise<string> {
   if (local === undefined) return name;
@@ -119,8 +158,11 @@ async function targetOf(local: string | undefined, name: string): Promise<string
   return found?.isDirectory() || local.endsWith('/') ? join(local, name) : local;
 }
 
-async function openStaged(staged: string, target: string): Promise<FileHandle> {
-  return open(staged, 'wx').catch((cause: NodeJS.ErrnoException) => {
+async function openStaged(
+  staged: string,
+  { target, mode = 0o666 }: { target: string; mode: number | undefined },
+): Promise<FileHandle> {
+  return open(staged, 'wx', mode).catch((cause: NodeJS.ErrnoException) => {
     throw new StoreError('invalid-request', `${shown(target)} cannot be written (${cause.code}).`, {
       hint: 'Name another place on this machine.',
       cause,
@@ -135,7 +177,7 @@ async function download(
   api: StoreApi,
   urlPath: string,
   sink: Sink,
-  progressOf: (sizeBytes: number) => Progress,
+  telling: Telling,
 ): Promise<Download> {
   let avoid: string | undefined;
   for (;;) {
@@ -143,7 +185,7 @@ async function download(
       api,
       avoid === undefined ? urlPath : `${urlPath}?avoid=${avoid}`,
       sink,
-      progressOf,
+      telling,
     );
     if (got.actualMd5 === got.md5) return got;
     if (avoid !== undefined || got.node === undefined || !sink.rewind) {
@@ -164,17 +206,20 @@ async function downloadOnce(
   api: StoreApi,
   urlPath: string,
   sink: Sink,
-  progressOf: (sizeBytes: number) => Progress,
+  telling: Telling,
 ): Promise<Download & { actualMd5: string }> {
-  const retries = new Retries();
+  const { progressOf, tellsRetries } = telling;
   let hash = createHash('md5');
   let doneBytes = 0;
   let first: StreamedAnswer | undefined;
   let progress: Progress | undefined;
+  const say = (line: string) => (progress ?? noProgress()).say(line);
+  const retries = new Retries({ say: tellsRetries ? say : undefined });
   try {
     for (;;) {
       try {
         const answer = await api.open(urlPath, { headers: resumeHeaders(doneBytes, first) });
+        refuseOthers(api, answer, urlPath);
         if (doneBytes > 0 && answer.status !== 206) {
           // Another content by now: what came so far belongs to the old one.
           await startAnew(sink);
@@ -206,6 +251,19 @@ async function downloadOnce(
   }
 }
 
+/** Refuses an answer that is no file's, before a byte of it is written. */
+function refuseOthers(api: StoreApi, answer: StreamedAnswer, urlPath: string): void {
+  if (/^[0-9a-f]{32}$/.test(md5Of(answer))) return;
+  answer.body.destroy();
+  const type = answer.headers['content-type'] ?? '';
+  if (urlPath.startsWith('/fs/') && type.startsWith('application/json')) {
+    throw isDirectory(pathOf(urlPath));
+  }
+  throw new StoreError('internal', `What answers at ${api.url} is no dfs store.`, {
+    hint: 'Look at the address in DFS_URL.',
+  });
+}
+
 async function startAnew(sink: Sink): Promise<void> {
   if (!sink.rewind) {
     throw new StoreError('precondition-failed', 'The file was replaced while it was read.', {
@@ -225,11 +283,17 @@ const resumeHeaders = (
 
 const sizeOf = (answer: StreamedAnswer) => Number(answer.headers['content-length']);
 
+const md5Of = ({ headers }: StreamedAnswer) =>
+  headers['x-dfs-md5'] ?? (headers['etag'] ?? '').replaceAll('"', '');
+
+const pathOf = (urlPath: string) =>
+  decodeURIComponent(urlPath.replace(/^\/fs/, '').replace(/\?.*$/, ''));
+
 const factsOf = (answer: StreamedAnswer, urlPath: string): Download => ({
   sizeBytes: sizeOf(answer),
-  md5: (answer.headers['etag'] ?? '').replaceAll('"', ''),
+  md5: md5Of(answer),
   node: answer.headers['x-dfs-node'],
-  path: decodeURIComponent(urlPath.replace(/^\/fs/, '').replace(/\?.*$/, '')),
+  path: pathOf(urlPath),
 });
 
 /** A stream that broke off fails with the socket's own error. */
@@ -273,10 +337,10 @@ function fileSink(handle: FileHandle): Sink {
 const stdoutSink: Sink = {
   write: (chunk) =>
     new Promise((resolve, reject) => {
-      process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()));
+      process.stdout.write(chunk, (error) => (error ? reject(outputFailure(error)) : resolve()));
     }),
   rewind: undefined,
 };
 
 const silentOn = (name: string) => (sizeBytes: number) =>
-  process.stdout.isTTY ? { at: () => {}, stop: () => {} } : showProgress(name, sizeBytes);
+  process.stdout.isTTY ? noProgress() : showProgress(name, sizeBytes);

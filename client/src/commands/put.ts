@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 import { checkName, type PutAnswer, parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
 import type { StoreApi } from '../api.ts';
 import { bytesText, print, printJson, shown } from '../output.ts';
-import { showProgress } from '../progress.ts';
+import { noProgress, showProgress } from '../progress.ts';
 import { Retries } from '../retry.ts';
 import { putStream } from '../upload.ts';
 
@@ -36,21 +36,40 @@ export async function put(
 ): Promise<void> {
   const uploads = await planUploads(args, options.to);
   const answers: PutAnswer[] = [];
-  const failures: unknown[] = [];
+  const failures: Failure[] = [];
   for (const upload of uploads) {
     try {
       const answer = await putOne(api, upload, options);
       answers.push(answer);
       if (!options.json) print(lineOf(upload, answer));
     } catch (error) {
-      failures.push(error);
-      // The last one is said by whoever catches it.
-      if (uploads.length > 1)
+      failures.push({ local: upload.local, error });
+      // A single one, and with --json all in one, are said by whoever catches it.
+      if (uploads.length > 1 && !options.json)
         process.stderr.write(`dfs: ${shown(upload.local)}: ${(error as Error).message}\n`);
     }
   }
   if (options.json && answers.length > 0) printJson(uploads.length === 1 ? answers[0] : answers);
-  if (failures.length > 0) throw failures[0];
+  if (failures.length === 0) return;
+  const [first] = failures;
+  throw options.json && uploads.length > 1 ? inOne(failures, uploads.length) : first?.error;
+}
+
+interface Failure {
+  readonly local: string;
+  readonly error: unknown;
+}
+
+/** What became of several files in one error, of the first one's kind. */
+function inOne(failures: readonly Failure[], uploadCount: number): StoreError {
+  const texts = failures.map(({ local, error }) => `${shown(local)}: ${(error as Error).message}`);
+  const first = failures[0]?.error;
+  const { kind, hint } = first instanceof StoreError ? first : { kind: 'internal' as const };
+  return new StoreError(
+    kind,
+    `${failures.length} of ${uploadCount} files were not stored. ${texts.join(' ')}`,
+    hint === undefined ? {} : { hint },
+  );
 }
 
 /**
@@ -62,6 +81,11 @@ async function planUploads(args: readonly string[], to: string | undefined): Pro
   const isLastTarget = to === undefined && args.length > 1 && (await isTarget(args, last));
   const sources = isLastTarget ? args.slice(0, -1) : args;
   const target = to ?? (isLastTarget ? last : '/');
+  if (target === '') {
+    throw new StoreError('invalid-request', 'The target of the upload is empty.', {
+      hint: 'Name a path of the store, such as /2026/final.pdf, or / for the top directory.',
+    });
+  }
   const isDirectory = target.endsWith('/') || sources.length > 1;
   return sources.map((local) => {
     if (!isDirectory) return { local, remote: parseFilePath(target) };
@@ -112,11 +136,13 @@ async function putOne(
   }
   if (facts.isFile() && facts.size <= wholeBytesMax) {
     const bytes = await readFile(local);
-    return withRetries(() =>
-      api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5Of(bytes) }),
+    return withRetries(
+      () => api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5Of(bytes) }),
+      options.json ? undefined : noProgress().say,
     );
   }
   const progress = showProgress(basename(local), facts.isFile() ? facts.size : undefined);
+  const say = options.json ? undefined : progress.say;
   try {
     return await withRetries(() => {
       let doneBytes = 0;
@@ -132,7 +158,7 @@ async function putOne(
         sizeBytes: facts.isFile() ? facts.size : undefined,
         onBytes,
       });
-    });
+    }, say);
   } finally {
     progress.stop();
   }
@@ -163,8 +189,11 @@ async function putStdin(
   }
 }
 
-async function withRetries<T>(work: () => Promise<T>): Promise<T> {
-  const retries = new Retries();
+async function withRetries<T>(
+  work: () => Promise<T>,
+  say: ((line: string) => void) | undefined,
+): Promise<T> {
+  const retries = new Retries({ say });
   for (;;) {
     try {
       return await work();

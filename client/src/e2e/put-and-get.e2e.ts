@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -10,7 +21,7 @@ import { headOf } from './harness/disk.ts';
 import { temporaryDirectory } from './harness/guard.ts';
 import type { ErrorAnswer } from './harness/http.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
-import { Program, startDfs, userEnvironment } from './harness/program.ts';
+import { dfsCommand, Program, startDfs, userEnvironment } from './harness/program.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
 describe('put and get', () => {
@@ -133,6 +144,76 @@ describe('put and get', () => {
     );
     expect(texts).toEqual(['new', 'new', 'new']);
     expect(readdirSync(folder).sort()).toEqual(['fresh.txt', 'inner', 'old.txt']);
+  });
+
+  it('refuses to get a directory, and writes nothing', async () => {
+    await cluster.store('/folder/inside.txt', 'inside');
+    const folder = temporaryDirectory('directory');
+    for (const directory of ['/folder', '/folder/', '/']) {
+      const name = directory.replace(/(.)\/$/, '$1');
+      for (const args of [[directory], [directory, 'kept.txt'], [directory, '-']]) {
+        const got = await cluster.dfs(['get', ...args], { cwd: folder });
+        expect([args, got.code, got.stdout]).toEqual([args, 5, '']);
+        expect(got.stderr).toBe(
+          `dfs: ${name} is a directory.\n     Name a file in that directory.\n`,
+        );
+      }
+    }
+    expect(readdirSync(folder)).toEqual([]);
+    // The words of every other command.
+    const asked = await cluster.dfs(['replicas', '/folder']);
+    const got = await cluster.dfs(['get', '/folder'], { cwd: folder });
+    expect([got.code, got.stderr]).toEqual([asked.code, asked.stderr]);
+  });
+
+  it('says in one line that standard output takes no more', async () => {
+    await cluster.store('/to-full.bin', contentOf('to full', 300_000));
+    const local = localFile('from-full.txt', 'x');
+    for (const args of ['get /to-full.bin -', 'ls', 'ls --json', `put ${local} --json`]) {
+      const command = `exec "$0" "$1" ${args} > /dev/full`;
+      const { code, stderr } = await new Program(
+        ['sh', '-c', command, process.execPath, dfsCommand],
+        { environment: cluster.environment },
+      ).finished;
+      expect([args, code]).toEqual([args, 1]);
+      expect(stderr).toContain('cannot write to standard output: ENOSPC');
+      expect(stderr).not.toMatch(/^\s+at /m);
+      expect(stderr.match(/cannot write/g)).toHaveLength(1);
+    }
+  });
+
+  it('refuses an empty target in words of the command', async () => {
+    const local = localFile('nowhere.txt', 'x');
+    for (const args of [
+      [local, '--to', ''],
+      ['-', ''],
+    ]) {
+      const put = await cluster.dfs(['put', ...args]);
+      expect(put.code).toBe(2);
+      expect(put.stderr).toMatch(/target .*empty/);
+      expect(put.stderr).not.toContain('MKCOL');
+    }
+  });
+
+  it('says failures as one JSON line to programs', async () => {
+    const failed = async (args: readonly string[]) => {
+      const { code, stdout, stderr } = await cluster.dfs([...args, '--json']);
+      expect(stdout).toBe('');
+      expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+      return { code, ...(JSON.parse(stderr) as ErrorAnswer) };
+    };
+    const message = expect.stringContaining('/absent.txt');
+    const absent = { code: 3, error: { code: 'not-found', message, hint: expect.any(String) } };
+    expect(await failed(['stat', '/absent.txt'])).toMatchObject(absent);
+    expect(await failed(['get', '/absent.txt'])).toMatchObject(absent);
+    expect(await failed(['put', '/no-such-1', '/no-such-2', '/there/'])).toMatchObject({
+      code: 2,
+      error: { code: 'invalid-request', message: expect.stringMatching(/no-such-1.*no-such-2/) },
+    });
+    expect(await failed(['ls', '--unknown'])).toMatchObject({
+      code: 2,
+      error: { code: 'invalid-request', message: expect.stringContaining('--unknown') },
+    });
   });
 
   it('says of a log that there is no such file, unless rows of it are left', async () => {
@@ -365,6 +446,99 @@ describe('get from a store that does not send what it says', () => {
     expect(got.code, got.stderr).toBe(0);
     expect((await reading.finished).bytes.equals(right)).toBe(true);
     expect(statSync(pipe).isFIFO()).toBe(true);
+  });
+
+  it('keeps the mode of a file that it replaces', async () => {
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, headers).end(right);
+    });
+    const target = join(temporaryDirectory('mode'), 'exist');
+    for (const mode of [0o600, 0o664, 0o400]) {
+      writeFileSync(target, 'older', { flag: 'a' });
+      chmodSync(target, mode);
+      const got = await startDfs(['get', '/file.bin', target], { environment }).finished;
+      expect(got.code, got.stderr).toBe(0);
+      expect(statSync(target).mode & 0o777).toBe(mode);
+      chmodSync(target, 0o600);
+      expect(readFileSync(target).equals(right)).toBe(true);
+    }
+  });
+
+  it('follows a symbolic link, also one to where nothing is yet', async () => {
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, headers).end(right);
+    });
+    const folder = temporaryDirectory('links');
+    mkdirSync(join(folder, 'real'));
+    writeFileSync(join(folder, 'real', 'there.bin'), 'older', { mode: 0o600 });
+    for (const [name, to] of [
+      ['there', 'real/there.bin'],
+      ['chain', 'there'],
+      ['dangling', 'real/fresh.bin'],
+    ] as const) {
+      symlinkSync(to, join(folder, name));
+      const got = await startDfs(['get', '/file.bin', name], { environment, cwd: folder }).finished;
+      expect(got.code, got.stderr).toBe(0);
+      expect(lstatSync(join(folder, name)).isSymbolicLink()).toBe(true);
+      expect(readlinkSync(join(folder, name))).toBe(to);
+      expect(readFileSync(join(folder, name)).equals(right)).toBe(true);
+    }
+    expect(statSync(join(folder, 'real/there.bin')).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(folder, 'real')).sort()).toEqual(['fresh.bin', 'there.bin']);
+    symlinkSync('loop', join(folder, 'loop'));
+    const loop = await startDfs(['get', '/file.bin', 'loop'], { environment, cwd: folder })
+      .finished;
+    expect([loop.code, loop.stderr]).toEqual([2, expect.stringContaining('loop')]);
+  });
+
+  it('says once why it waits before it tries again, and nothing with --json', async () => {
+    const busy = JSON.stringify({ error: { code: 'unavailable', message: 'Busy.' } });
+    const { environment } = await fakeStore((_request, response, count) => {
+      if (count % 3 !== 0) response.writeHead(503).end(busy);
+      else response.writeHead(200, headers).end(right);
+    });
+    const cwd = temporaryDirectory('busy');
+    const got = await startDfs(['get', '/file.bin'], { environment, cwd }).finished;
+    expect([got.code, got.stderr]).toEqual([0, 'dfs: Busy; trying again for up to 60 s\n']);
+    const asJson = await startDfs(['get', '/file.bin', '--json'], { environment, cwd }).finished;
+    expect([asJson.code, asJson.stderr]).toEqual([0, '']);
+  });
+
+  it('says so as well before it puts again', async () => {
+    const answers = [503, 503, 201];
+    const { environment } = await fakeStore((request, response, count) => {
+      const error = { error: { code: 'unavailable', message: 'Busy.' } };
+      const copies = { stored: 1, wanted: 2 };
+      const stored = { path: '/small.txt', size: 5, md5: 'x', primary: { name: 'n' }, copies };
+      const status = answers[count - 1] ?? 500;
+      request.resume().on('end', () => {
+        response.writeHead(status).end(JSON.stringify(status === 201 ? stored : error));
+      });
+    });
+    const local = join(temporaryDirectory('busy-put'), 'small.txt');
+    writeFileSync(local, 'small');
+    const put = await startDfs(['put', local], { environment }).finished;
+    expect([put.code, put.stderr]).toEqual([0, 'dfs: Busy; trying again for up to 60 s\n']);
+  });
+
+  it('does not wait for what only an administrator can mend', async () => {
+    const error = { code: 'in-recovery', message: 'It waits.', hint: 'Restore.' };
+    const { requests, environment } = await fakeStore((_request, response) => {
+      response.writeHead(503, { 'Retry-After': '1' }).end(JSON.stringify({ error }));
+    });
+    const got = await startDfs(['get', '/file.bin', '-'], { environment }).finished;
+    expect([got.code, got.stderr]).toEqual([6, 'dfs: It waits.\n     Restore.\n']);
+    expect(requests).toHaveLength(1);
+  });
+
+  it('refuses what answers with something else than files', async () => {
+    const { environment } = await fakeStore((_request, response) => {
+      response.writeHead(200, { 'Content-Type': 'text/html', 'Content-Length': 2 }).end('hi');
+    });
+    const cwd = temporaryDirectory('web');
+    const got = await startDfs(['get', '/file.bin'], { environment, cwd }).finished;
+    expect([got.code, got.stderr]).toEqual([1, expect.stringContaining('is no dfs store')]);
+    expect(readdirSync(cwd)).toEqual([]);
   });
 
   it('goes on where a broken answer stopped, for the same content only', async () => {
