@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import sqlite3 from 'sqlite3';
 import { ConfigurationError } from './environment.ts';
 import { StoreError } from './errors.ts';
+import { whyNotMade } from './make-directories.ts';
 
 /** Name of the lock's file in the directory that it guards. */
 export const lockFileName = '.lock';
@@ -56,9 +57,12 @@ async function mustBeWritable(path: string, directory: string): Promise<void> {
 }
 
 const cannotLock = (directory: string, cause: unknown) => {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const why = code === 'ENOENT' ? 'it does not exist' : (code ?? message);
-  return new ConfigurationError(`The directory ${directory} cannot be written: ${why}.`, { cause });
+  const { code } = cause as NodeJS.ErrnoException;
+  const why = code === 'ENOENT' ? 'it does not exist' : whyNotMade(cause);
+  return new ConfigurationError(
+    `The directory ${directory} cannot be written: ${why}. Choose another with --data (DFS_DATA), or let this user write it.`,
+    { cause },
+  );
 };
 
 const open = (file: string, directory: string) =>

@@ -8,6 +8,7 @@ export * from './errors.ts';
 export * from './file-path.ts';
 export * from './ids.ts';
 export * from './key-file.ts';
+export * from './make-directories.ts';
 export * from './node-protocol.ts';
 export type * from './public-messages.ts';
 export * from './replication-job.ts';

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, open, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ConfigurationError, EnvironmentReader } from './environment.ts';
+import { makeDirectories, whyNotMade } from './make-directories.ts';
 
 const pollEveryMs = 500;
 
@@ -33,7 +34,7 @@ export async function readClusterKey(
 export async function makeKeyFile(file: string): Promise<void> {
   const staged = `${file}.${randomBytes(6).toString('hex')}.new`;
   try {
-    await mkdir(dirname(file), { recursive: true });
+    await makeDirectories(dirname(file));
     const handle = await open(staged, 'w', 0o600);
     try {
       await handle.writeFile(`${randomBytes(32).toString('hex')}\n`);
@@ -46,8 +47,10 @@ export async function makeKeyFile(file: string): Promise<void> {
       if (error.code !== 'EEXIST') throw error;
     });
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new ConfigurationError(`The key file ${file} cannot be made (${code}).`, { cause });
+    throw new ConfigurationError(
+      `The key file ${file} cannot be made: ${whyNotMade(cause)}. Its directory must be one that can be written.`,
+      { cause },
+    );
   } finally {
     // Where it could not be made, it cannot be removed either.
     await rm(staged, { force: true }).catch(() => undefined);

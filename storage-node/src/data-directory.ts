@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type BlobId, ConfigurationError, shardOf } from '@dfs/shared';
+import { type BlobId, ConfigurationError, makeDirectories, shardOf } from '@dfs/shared';
 import { DirectorySyncs } from './directory-syncs.ts';
 import { closeFile, codeOf, openFile, syncFile } from './raw-file.ts';
 
@@ -61,11 +61,11 @@ export async function formatDataDirectory(
 ): Promise<DataDirectory> {
   try {
     if (!isFormatted) await mustBeEmpty(path);
-    await mkdir(join(path, 'blobs'), { recursive: true });
+    await makeDirectories(join(path, 'blobs'));
     const present = new Set(await readdir(join(path, 'blobs')));
     const missing = shards.filter((shard) => !present.has(shard));
     for (const shard of missing) await mkdir(join(path, 'blobs', shard));
-    await mkdir(join(path, 'staging'), { recursive: true });
+    await makeDirectories(join(path, 'staging'));
     // The folder itself stays: on a full disk it could not be made anew.
     for (const name of await readdir(join(path, 'staging'))) {
       await rm(join(path, 'staging', name), { recursive: true });

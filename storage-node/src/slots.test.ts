@@ -75,11 +75,22 @@ describe('a data directory', () => {
     );
   });
 
+  it.runIf(process.platform === 'linux')(
+    'is refused at once by a file system that makes none',
+    async () => {
+      await expect(take(false, '/proc/none')).rejects.toThrow(
+        /^The data directory \/proc\/none cannot be made: .*ENOENT.*--data/,
+      );
+    },
+  );
+
   it('is refused when it cannot be made', async () => {
     const file = join(directory.path, 'file');
     await writeFile(file, '');
     await expect(take(false, join(file, 'data'))).rejects.toThrow(
-      new ConfigurationError(`The data directory ${file}/data cannot be made: ENOTDIR.`),
+      new ConfigurationError(
+        `The data directory ${file}/data cannot be made: a part of its path is not a directory (ENOTDIR). Choose another with --data (DFS_DATA).`,
+      ),
     );
   });
 });

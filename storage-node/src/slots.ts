@@ -1,8 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { ConfigurationError, StoreError } from '@dfs/shared';
+import { ConfigurationError, makeDirectories, StoreError, whyNotMade } from '@dfs/shared';
 import { acquireDiskLock, type DiskLock } from '@dfs/shared/disk-lock';
-import { codeOf } from './raw-file.ts';
 
 const what = 'storage node';
 const slotsMax = 1_000;
@@ -46,10 +44,11 @@ async function lockIfFree(path: string): Promise<DiskLock | undefined> {
 }
 
 async function lockDirectory(path: string): Promise<DiskLock> {
-  await mkdir(path, { recursive: true }).catch((error) => {
-    throw new ConfigurationError(`The data directory ${path} cannot be made: ${codeOf(error)}.`, {
-      cause: error,
-    });
+  await makeDirectories(path).catch((error) => {
+    throw new ConfigurationError(
+      `The data directory ${path} cannot be made: ${whyNotMade(error)}. Choose another with --data (DFS_DATA).`,
+      { cause: error },
+    );
   });
   return acquireDiskLock(path, { what });
 }

@@ -1,10 +1,12 @@
 import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
+import { whyNotMade } from '@dfs/shared';
 import { configFileOf, dataDirOf } from '../client-config.ts';
 import { findRunningCluster, writeWhole } from '../launch/cluster-file.ts';
 import { LocalCluster } from '../launch/local-cluster.ts';
 import { LaunchError } from '../launch/program.ts';
+import { makeWritable } from '../launch/writable-directory.ts';
 
 export interface UpOptions {
   readonly data?: string;
@@ -27,7 +29,13 @@ export async function up(options: UpOptions, environment: Environment): Promise<
       `A store runs on ${dataDir} already, at ${running.url} (pid ${running.launcher.pid}): stop it first, or choose another --data.`,
     );
   }
+  const configFile = configFileOf(environment);
+  await makeWritable(dirname(configFile), {
+    what: "configuration's directory",
+    advice: 'Name another with the variable XDG_CONFIG_HOME.',
+  });
   if (options.reset) await reset(dataDir, options.yes ?? false);
+  await makeWritable(dataDir, { what: 'data directory', advice: 'Choose another with --data.' });
   const cluster = new LocalCluster({
     dataDir,
     nodeCount: options.nodes,
@@ -41,9 +49,15 @@ export async function up(options: UpOptions, environment: Environment): Promise<
   process.stdout.write(`Starting a master, ${nodesText(options.nodes)} and a replicator …\n`);
   const first = await Promise.race([cluster.start(), stopAsked]);
   if (first !== undefined) {
-    const configFile = configFileOf(environment);
-    const config = { url: first.url, key: await cluster.readKey() };
-    await writeWhole(configFile, `${JSON.stringify(config, null, 2)}\n`, 0o600);
+    try {
+      const config = { url: first.url, key: await cluster.readKey() };
+      await writeWhole(configFile, `${JSON.stringify(config, null, 2)}\n`, 0o600);
+    } catch (error) {
+      await cluster.stop();
+      throw new LaunchError(
+        `The configuration file ${configFile} cannot be written: ${whyNotMade(error)}. Name another place with the variable XDG_CONFIG_HOME.`,
+      );
+    }
     process.stdout.write(
       welcome({ dataDir, cluster, url: first.url, configFile, options, environment }),
     );

@@ -5,7 +5,7 @@ import { contentOf } from './harness/content.ts';
 import { copiesOnDisk } from './harness/disk.ts';
 import { temporaryDirectory } from './harness/guard.ts';
 import { sendHttp } from './harness/http.ts';
-import { type Finished, startDfs } from './harness/program.ts';
+import { type Finished, startDfs, userEnvironment } from './harness/program.ts';
 import {
   freePort,
   type SeparatePrograms,
@@ -182,5 +182,46 @@ describe('a program that must not run', () => {
     }).finished;
     expectRefusal(refused, new RegExp(taken));
     await expectUnharmed();
+  });
+});
+
+describe('a place where nothing can be made', () => {
+  const environment = { ...userEnvironment(temporaryDirectory('home')), DFS_HOST: '127.0.0.1' };
+  /** Ends by force what would go on for ever, which gives no exit code. */
+  const run = async (args: readonly string[], more: Record<string, string> = {}) => {
+    const program = startDfs(args, { environment: { ...environment, ...more } });
+    const timer = setTimeout(() => program.kill('SIGKILL'), 30_000);
+    const finished = await program.finished;
+    clearTimeout(timer);
+    return finished;
+  };
+  const file = join(temporaryDirectory('in-the-way'), 'file');
+  writeFileSync(file, 'not a directory');
+  const places = [file, join(file, 'data')];
+  if (process.platform === 'linux') places.push('/proc/none', '/proc/none/a');
+
+  it.each(places)('(%s) is no data directory, as one line says with a way out', async (place) => {
+    const calls: [string[], number][] = [
+      [['up', '--port', '0'], 1],
+      [['master', '--port', '0', '--management-port', '0'], 2],
+      [['node', '--port', '0', '--master', 'http://127.0.0.1:1'], 2],
+    ];
+    for (const [args, code] of calls) {
+      const refused = await run([...args, '--data', place]);
+      expect([args[0], refused.code]).toEqual([args[0], code]);
+      expectRefusal(refused, /data directory .* cannot be made: .* \(E[A-Z]+\)\. .*--data/);
+      expect(refused.stderr).toContain(place);
+    }
+  });
+
+  it.each(places)("(%s) does not take the command's configuration or a key", async (place) => {
+    const dataDir = join(temporaryDirectory('fine'), 'data');
+    const up = await run(['up', '--data', dataDir, '--port', '0'], { XDG_CONFIG_HOME: place });
+    expectRefusal(up, /configuration.* cannot be made: .*XDG_CONFIG_HOME/);
+    expect(up.stderr).toContain(place);
+    const keyFile = { DFS_CLUSTER_KEY_FILE: join(place, 'key') };
+    const master = await run(['master', '--data', dataDir, '--port', '0'], keyFile);
+    expectRefusal(master, /key file .* cannot be made: .*directory/);
+    expect(master.code).toBe(2);
   });
 });

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDirectories } from '@dfs/shared';
 
 /** `cluster.json`: where each part of a running cluster is, for scripts. */
 export interface ClusterFile {
@@ -39,7 +40,7 @@ export async function findRunningCluster(dataDir: string): Promise<ClusterFile |
 
 /** Writes a file whole or not at all: readers see the old content or the new one. Makes its folder. */
 export async function writeWhole(path: string, content: string, mode: number): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeDirectories(dirname(path));
   const staged = `${path}.${process.pid}.new`;
   const handle = await open(staged, 'w', mode);
   try {

@@ -1,9 +1,10 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeKeyFile } from '@dfs/shared';
 import { type ClusterFile, removeClusterFile, writeClusterFile } from './cluster-file.ts';
 import { isPortFree, portOrAny } from './ports.ts';
 import { LaunchError, LaunchedProgram, type ProgramName, type ReadyInfo } from './program.ts';
+import { makeWritable } from './writable-directory.ts';
 
 export interface LocalClusterOptions {
   readonly dataDir: string;
@@ -83,8 +84,12 @@ export class LocalCluster {
   /** Starts all and resolves when every node has registered and `cluster.json` is written. Rejects with `LaunchError`; nothing keeps running then. */
   async start(): Promise<ClusterFile> {
     const { dataDir, port } = this.#options;
-    await mkdir(this.logDir, { recursive: true });
+    // Before all else: it is the sign by which a reset knows a store.
     await makeKeyFile(this.keyFile);
+    await makeWritable(this.logDir, {
+      what: 'log directory',
+      advice: 'Choose another data directory with --data.',
+    });
     if (port !== 0 && !(await isPortFree(port))) {
       throw new LaunchError(
         `Port ${port} of 127.0.0.1 is taken: choose another with --port, or --port 0 for any.`,
@@ -178,9 +183,10 @@ export class LocalCluster {
     settings: Record<string, string | undefined>,
   ): Promise<Member> {
     const environment = { ...this.#base, ...settings };
-    const launched = this.#spawn(label, program, environment);
+    let launched: LaunchedProgram;
     let info: ReadyInfo;
     try {
+      launched = this.#spawn(label, program, environment);
       info = await launched.ready();
     } catch (error) {
       throw new LaunchError(`${label} does not start: ${(error as Error).message}`);
@@ -231,8 +237,8 @@ export class LocalCluster {
     if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     if (this.#isStopping) return;
     member.servesSinceMs = Number.POSITIVE_INFINITY;
-    member.process = this.#spawn(member.label, member.program, member.environment);
     try {
+      member.process = this.#spawn(member.label, member.program, member.environment);
       member.info = await member.process.ready();
       member.servesSinceMs = performance.now();
     } catch (error) {

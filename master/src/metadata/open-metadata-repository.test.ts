@@ -20,6 +20,16 @@ it('makes the folder of a new database', async () => {
   await repository.close();
 });
 
+it.runIf(process.platform === 'linux')(
+  'refuses at once a folder in a file system that makes none',
+  async () => {
+    const opened = openMetadataRepository({ sqliteFile: '/proc/none/metadata.db', clock });
+    await expect(opened).rejects.toThrow(
+      /^The data directory \/proc\/none cannot be made: .*ENOENT.*--data/,
+    );
+  },
+);
+
 it('lets go of the folder when it cannot be opened, and leaves a damaged database as it is', async () => {
   const sqliteFile = `${folder.path}/metadata.db`;
   const damaged = Buffer.from(

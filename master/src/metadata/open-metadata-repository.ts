@@ -1,6 +1,12 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Clock, type ClusterId, ConfigurationError, StoreError } from '@dfs/shared';
+import {
+  type Clock,
+  type ClusterId,
+  ConfigurationError,
+  makeDirectories,
+  StoreError,
+  whyNotMade,
+} from '@dfs/shared';
 import { acquireDiskLock } from '@dfs/shared/disk-lock';
 import { Database } from './database.ts';
 import type { GroupCommitParts } from './group-commit.ts';
@@ -59,10 +65,11 @@ async function lockFolderOf(sqliteFile: string | undefined) {
     throw new StoreError('invalid-request', 'Neither a database URL nor a file was given.');
   }
   const folder = dirname(sqliteFile);
-  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-    throw new ConfigurationError(`The data directory ${folder} cannot be made: ${cause.code}.`, {
-      cause,
-    });
+  await makeDirectories(folder).catch((cause: unknown) => {
+    throw new ConfigurationError(
+      `The data directory ${folder} cannot be made: ${whyNotMade(cause)}. Choose another with --data (DFS_DATA).`,
+      { cause },
+    );
   });
   return acquireDiskLock(folder, { what: 'master' });
 }
