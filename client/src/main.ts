@@ -192,7 +192,10 @@ function addProgramCommands(program: Command): void {
     .option('--port <port>', 'the public port; 0: a free one, for all ports', port, 7040)
     .option('--copies <n>', 'copies of each file (default: DFS_COPIES, else 3)', copies)
     .option('--no-restart', 'leave a program that died dead')
-    .option('--reset', 'delete all data first, after asking')
+    .option(
+      '--reset',
+      'delete all data of the store first, after asking; what is not of the store stays',
+    )
     .option('--yes', 'with --reset: do not ask')
     .addHelpText(
       'after',

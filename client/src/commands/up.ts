@@ -1,11 +1,11 @@
-import { readdir, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { whyNotMade } from '@dfs/shared';
 import { configFileOf, dataDirOf } from '../client-config.ts';
 import { findRunningCluster, writeWhole } from '../launch/cluster-file.ts';
 import { LocalCluster } from '../launch/local-cluster.ts';
 import { LaunchError } from '../launch/program.ts';
+import { carryOutReset, planReset } from '../launch/reset.ts';
 import { makeWritable } from '../launch/writable-directory.ts';
 
 export interface UpOptions {
@@ -117,18 +117,11 @@ function waitForStop(): Promise<undefined> {
   });
 }
 
-/** What a store keeps in its directory: a reset deletes these and nothing else. */
-const ownNames = /^(cluster\.json|cluster\.key|master|node-\d+|logs)$/;
-
 async function reset(dataDir: string, isAgreed: boolean): Promise<void> {
-  const names = await readdir(dataDir).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new LaunchError(`${dataDir} cannot be read (${error.code}).`);
-  });
-  const doomed = names.filter((name) => ownNames.test(name));
-  if (doomed.length === 0) return;
+  const plan = await planReset(dataDir);
+  if (plan.files.length === 0) return;
   if (!isAgreed) await agree(dataDir);
-  for (const name of doomed) await rm(join(dataDir, name), { recursive: true, force: true });
+  await carryOutReset(plan);
 }
 
 async function agree(dataDir: string): Promise<void> {

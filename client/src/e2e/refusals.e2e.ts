@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { contentOf } from './harness/content.ts';
@@ -182,6 +182,23 @@ describe('a program that must not run', () => {
     }).finished;
     expectRefusal(refused, new RegExp(taken));
     await expectUnharmed();
+  });
+});
+
+describe('dfs up --reset', () => {
+  it('touches nothing in a directory that is no store', async () => {
+    const folder = temporaryDirectory('precious');
+    for (const name of ['logs', 'master', 'node-1']) {
+      mkdirSync(join(folder, name));
+      writeFileSync(join(folder, name, 'thesis.tex'), 'precious');
+    }
+    const before = readdirSync(folder, { recursive: true });
+    const environment = userEnvironment(temporaryDirectory('home'));
+    const args = ['up', '--reset', '--yes', '--data', folder, '--port', '0'];
+    const refused = await startDfs(args, { environment }).finished;
+    expect(refused.code).toBe(1);
+    expectRefusal(refused, /does not look like a store/);
+    expect(readdirSync(folder, { recursive: true })).toEqual(before);
   });
 });
 
