@@ -35,7 +35,7 @@ export function readConfig(
 ): MasterConfig {
   const read = new EnvironmentReader(environment);
   const config: MasterConfig = {
-    dataDir: read.text('DFS_DATA', './dfs-master'),
+    dataDir: read.directory('DFS_DATA', './dfs-master'),
     databaseUrl: read.optional('DFS_DATABASE_URL'),
     redisUrl: read.optional('DFS_REDIS_URL'),
     clusterKey,

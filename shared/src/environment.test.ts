@@ -170,3 +170,19 @@ describe('a secret', () => {
     await directory.remove();
   });
 });
+
+describe('a directory', () => {
+  it.each([undefined, '/srv/dfs'])('that is %j is it or the default', (value) => {
+    const read = new EnvironmentReader({ DFS_DATA: value });
+    expect(read.directory('DFS_DATA', './here')).toBe(value ?? './here');
+    read.finish();
+  });
+
+  it.each(['', ' '])('that is %j is a fault rather than the default', (value) => {
+    const read = new EnvironmentReader({ DFS_DATA: value });
+    read.directory('DFS_DATA', './here');
+    expect(() => read.finish()).toThrow(
+      new ConfigurationError('DFS_DATA is empty: name a directory, or leave it out.'),
+    );
+  });
+});

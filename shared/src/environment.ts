@@ -45,7 +45,7 @@ export class ConfigurationError extends Error {
 }
 
 /**
- * Reads a program's settings from the environment and notes every fault; `finish` throws them together. An empty value counts as absent.
+ * Reads a program's settings from the environment and notes every fault; `finish` throws them together. An empty value counts as absent, but for a directory.
  */
 export class EnvironmentReader {
   readonly #environment: Readonly<Record<string, string | undefined>>;
@@ -66,6 +66,13 @@ export class EnvironmentReader {
 
   text(name: string, fallback: string): string {
     return this.optional(name) ?? fallback;
+  }
+
+  /** A directory. Set to nothing it is a fault: most likely a variable of a shell that was not set, and the default would be a place nobody meant. */
+  directory(name: string, fallback: string): string {
+    const isEmpty = this.#environment[name]?.trim() === '';
+    if (isEmpty) this.#faults.push(`${name} is empty: name a directory, or leave it out.`);
+    return this.text(name, fallback);
   }
 
   required(name: string, meaning: string): string {

@@ -41,7 +41,7 @@ export function readConfig(
   const logLevel = read.text('DFS_LOG_LEVEL', 'info');
   const hasReserve = read.optional('DFS_RESERVE_BYTES') !== undefined;
   const config: StorageNodeConfig = {
-    dataDir: read.text('DFS_DATA', './dfs-node'),
+    dataDir: read.directory('DFS_DATA', './dfs-node'),
     hasSlots: read.flag('DFS_SLOTS', false),
     name: read.optional('DFS_NODE_NAME', 'INSTANCE_NAME'),
     masterUrl: read.url('DFS_MASTER_URL') ?? 'http://127.0.0.1:7041',
