@@ -24,6 +24,10 @@ const wholeNumber = (least: number, most: number) => (text: string) => {
 };
 const port = wholeNumber(0, 65_535);
 const copies = wholeNumber(1, 16);
+const directory = (text: string) => {
+  if (text.trim() !== '') return text;
+  throw new InvalidArgumentError('It is empty: name a directory, or leave it out.');
+};
 const json = () => new Option('--json', 'print JSON for programs, failures too');
 
 function createProgram(): Command {
@@ -187,7 +191,11 @@ function addProgramCommands(program: Command): void {
   program
     .command('up')
     .description('run a whole store on this machine, in the foreground')
-    .option('--data <dir>', "where the data lies (default: dfs under the user's data directory)")
+    .option(
+      '--data <dir>',
+      "where the data lies (default: dfs under the user's data directory)",
+      directory,
+    )
     .option('--nodes <n>', 'how many storage nodes', wholeNumber(1, 64), 3)
     .option('--port <port>', 'the public port; 0: a free one, for all ports', port, 7040)
     .option('--copies <n>', 'copies of each file (default: DFS_COPIES, else 3)', copies)
@@ -197,6 +205,7 @@ function addProgramCommands(program: Command): void {
       'delete all data of the store first, after asking; what is not of the store stays',
     )
     .option('--yes', 'with --reset: do not ask')
+    .option('--json', 'once all is ready, print what cluster.json holds, as one line of JSON')
     .addHelpText(
       'after',
       '\nExamples:\n  dfs up\n  dfs up --data /srv/dfs --nodes 4 --copies 2\n  dfs up --data /tmp/trial --port 0',
@@ -273,15 +282,20 @@ interface ProgramCommand {
 
 function addProgram(program: Command, spec: ProgramCommand): void {
   const command = program.command(spec.command).description(spec.description);
-  const settings = [...spec.settings, logLevel].map(([flag, variable, meaning]) => {
+  const settings = [...spec.settings, ...logSettings].map(([flag, variable, meaning]) => {
     const option = new Option(flag, `${meaning} (${variable})`);
+    if (variable === 'DFS_DATA') option.argParser(directory);
+    if (variable === 'DFS_LOG_FORMAT') option.choices(['text', 'json']);
     command.addOption(option);
     return [option.attributeName(), variable] as const;
   });
+  command.addOption(
+    new Option('--json', 'log in JSON, also on a terminal').implies({ logFormat: 'json' }),
+  );
   command
     .addHelpText(
       'after',
-      `\nThe README's table tells the defaults. Secrets are variables or files only.\n\nExample:\n  ${spec.example}`,
+      `\nThe README's table tells the defaults. Keys, and URLs that hold a password, are best variables or files: others on the machine see flags.\n\nExample:\n  ${spec.example}`,
     )
     .action(async (options: Readonly<Record<string, string>>) => {
       const { runOneProgram } = await import('./commands/run-program.ts');
@@ -290,7 +304,10 @@ function addProgram(program: Command, spec: ProgramCommand): void {
     });
 }
 
-const logLevel = ['--log-level <level>', 'DFS_LOG_LEVEL', 'debug, info, warn or error'] as const;
+const logSettings = [
+  ['--log-level <level>', 'DFS_LOG_LEVEL', 'debug, info, warn or error'],
+  ['--log-format <format>', 'DFS_LOG_FORMAT', 'lines for people or for programs'],
+] as const;
 
 const isJson = asksForJson(process.argv.slice(2));
 

@@ -16,6 +16,7 @@ export interface UpOptions {
   readonly restart: boolean;
   readonly reset?: boolean;
   readonly yes?: boolean;
+  readonly json?: boolean;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -36,6 +37,9 @@ export async function up(options: UpOptions, environment: Environment): Promise<
   });
   if (options.reset) await reset(dataDir, options.yes ?? false);
   await makeWritable(dataDir, { what: 'data directory', advice: 'Choose another with --data.' });
+  // With --json standard output is for the one line that a program reads.
+  const telling = options.json ? process.stderr : process.stdout;
+  const say = (line: string) => void telling.write(`${line}\n`);
   const cluster = new LocalCluster({
     dataDir,
     nodeCount: options.nodes,
@@ -43,10 +47,10 @@ export async function up(options: UpOptions, environment: Environment): Promise<
     copies: options.copies,
     restart: options.restart,
     environment,
-    say: (line) => process.stdout.write(`${line}\n`),
+    say,
   });
   const stopAsked = waitForStop();
-  process.stdout.write(`Starting a master, ${nodesText(options.nodes)} and a replicator …\n`);
+  say(`Starting a master, ${nodesText(options.nodes)} and a replicator …`);
   const first = await Promise.race([cluster.start(), stopAsked]);
   if (first !== undefined) {
     try {
@@ -58,14 +62,15 @@ export async function up(options: UpOptions, environment: Environment): Promise<
         `The configuration file ${configFile} cannot be written: ${whyNotMade(error)}. Name another place with the variable XDG_CONFIG_HOME.`,
       );
     }
-    process.stdout.write(
-      welcome({ dataDir, cluster, url: first.url, configFile, options, environment }),
-    );
+    const text = options.json
+      ? `${JSON.stringify(first)}\n`
+      : welcome({ dataDir, cluster, url: first.url, configFile, options, environment });
+    process.stdout.write(text);
     await stopAsked;
   }
-  process.stdout.write('Stopping …\n');
+  say('Stopping …');
   await cluster.stop();
-  process.stdout.write('Stopped. The data stays where it is.\n');
+  say('Stopped. The data stays where it is.');
 }
 
 const nodesText = (count: number) => (count === 1 ? 'one storage node' : `${count} storage nodes`);
@@ -130,7 +135,7 @@ async function agree(dataDir: string): Promise<void> {
       '--reset deletes every file of the store: add --yes where nobody can be asked.',
     );
   }
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await terminal.question(
     `Delete every file of the store in ${dataDir}? Type "yes": `,
   );

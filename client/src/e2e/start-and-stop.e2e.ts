@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -244,6 +244,19 @@ describe('dfs up', () => {
     }
   });
 
+  it('prints cluster.json alone on standard output with --json, once all is ready', async () => {
+    const dataDir = join(temporaryDirectory('json'), 'data');
+    const environment = userEnvironment(temporaryDirectory('home'));
+    const args = ['up', '--json', '--data', dataDir, '--nodes', '1', '--port', '0'];
+    const launcher = startDfs(args, { environment });
+    await launcher.printed(/^\{.*\}\n/m);
+    const file = JSON.parse(readFileSync(join(dataDir, 'cluster.json'), 'utf8')) as unknown;
+    const finished = await launcher.stop('SIGINT');
+    expect(finished.stdout.trim().split('\n')).toHaveLength(1);
+    expect(finished.json()).toEqual(file);
+    expect(finished.stderr).toMatch(/Starting.*Stopped/s);
+  });
+
   it('takes the public port that it is told, and refuses one that is taken in one line', async () => {
     const dataDir = join(temporaryDirectory('port'), 'data');
     const environment = userEnvironment(temporaryDirectory('home'));
@@ -300,6 +313,52 @@ describe('the dfs command', () => {
       expect(help).toContain('--json');
     },
   );
+
+  it('has a flag for each setting of the README but the keys and the database', async () => {
+    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+    const rows = readme.matchAll(/^\| `(DFS_\w+)`[^|]*\| ([a-z, ]+) \|/gm);
+    const wanted = [...rows].flatMap(([, variable, programs = '']) => {
+      const named = programs === 'all programs' ? 'master, node, replicator' : programs;
+      return named.split(', ').map((program) => `${program} ${variable}`);
+    });
+    const programs = ['master', 'node', 'replicator'];
+    const helps = await Promise.all(programs.map((program) => helpOf(program)));
+    const flags = helps.flatMap((help, index) =>
+      [...help.replace(/\s+/g, ' ').matchAll(/\((DFS_\w+)\)/g)].map(
+        ([, variable]) => `${programs[index]} ${variable}`,
+      ),
+    );
+    expect(wanted.length).toBeGreaterThan(30);
+    expect(wanted.filter((setting) => !flags.includes(setting))).toEqual([
+      'client DFS_URL',
+      'master DFS_CLUSTER_KEY',
+      'node DFS_CLUSTER_KEY',
+      'replicator DFS_CLUSTER_KEY',
+      'master DFS_DATABASE_URL',
+    ]);
+    expect(flags.filter((setting) => !wanted.includes(setting))).toEqual([]);
+  });
+
+  it('refuses a data directory that is named by nothing, with exit code 2', async () => {
+    const cwd = temporaryDirectory('here');
+    for (const command of ['up', 'master', 'node']) {
+      for (const data of ['', ' ']) {
+        const args = [command, '--data', data, '--port', '0'];
+        const finished = await startDfs(args, { environment, cwd }).finished;
+        expect([command, finished.code]).toEqual([command, 2]);
+        expect(finished.stderr).toMatch(/--data.*empty/);
+      }
+    }
+    for (const command of ['master', 'node']) {
+      const finished = await startDfs([command, '--port', '0'], {
+        environment: { ...environment, DFS_DATA: '' },
+        cwd,
+      }).finished;
+      expect([command, finished.code]).toEqual([command, 2]);
+      expect(finished.stderr).toContain('DFS_DATA is empty');
+    }
+    expect(readdirSync(cwd)).toEqual([]);
+  });
 
   it('says a wrong call in a line and ends with 2', async () => {
     for (const args of [['frobnicate'], ['put'], ['up', '--nodes', 'many'], ['ls', '--wrong']]) {
@@ -361,6 +420,23 @@ describe('programs that are started one by one', () => {
     const { program } = programs.node('cellar');
     const finished = await program.stop('SIGINT');
     expect(finished.code).toBe(0);
+  });
+
+  it('log for people or for programs, as the flag says over the variable', async () => {
+    for (const [flags, pattern] of [
+      [['--json'], /^\{.*"message":/m],
+      [['--log-format', 'json'], /^\{.*"message":/m],
+      [['--log-format', 'text'], /^[\d:.]+ INFO +master: /m],
+    ] as const) {
+      const format = pattern.source.includes('INFO') ? 'json' : 'text';
+      const ports = ['--port', '0', '--management-port', '0'];
+      const args = ['master', '--data', temporaryDirectory('log'), ...ports, ...flags];
+      const master = startDfs(args, {
+        environment: { ...programs.environment, DFS_LOG_FORMAT: format },
+      });
+      await master.printed(pattern);
+      await master.stop();
+    }
   });
 
   it('list every wrong setting at once and end with 2', async () => {
