@@ -27,6 +27,8 @@ import { createPublicServer } from './server.ts';
 /** How long a sender on the public port may pause, and a reader: people pause a video. */
 const uploadIdleMs = 60_000;
 const downloadIdleMs = 600_000;
+/** What keeps guessing hopeless even when every character is a hexadecimal digit. */
+const keyLengthAdvised = 16;
 /** Transfers that still run are given this long at a stop. */
 const transfersEndWithinMs = 5_000;
 
@@ -45,6 +47,11 @@ await runProgram({
     const clusterKey = await readClusterKey(process.env, 'make');
     const config = readConfig(process.env, clusterKey);
     const logger = createLogger({ program: 'master', level: config.logLevel });
+    if (clusterKey !== undefined && clusterKey.length < keyLengthAdvised) {
+      logger.warn(
+        `the cluster key is shorter than ${keyLengthAdvised} characters: it can be guessed`,
+      );
+    }
     const metadata = await openMetadataRepository({
       ...(config.databaseUrl === undefined
         ? { sqliteFile: join(config.dataDir, 'metadata.sqlite') }

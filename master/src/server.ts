@@ -69,6 +69,8 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
     recordExchange(exchange, refuse(exchange, refusal, logger), dependencies);
   });
   answerClientErrors(server);
+  // Those past a number would be dropped without a word, and with them a digest or a condition; their length is limited anyway.
+  server.maxHeadersCount = 0;
   // An upload may take hours. What limits it instead is how long its sender may pause.
   server.requestTimeout = 0;
   server.headersTimeout = headersTimeoutMs;

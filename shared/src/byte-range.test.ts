@@ -28,6 +28,9 @@ describe('a Range header', () => {
     ['bytes= 0-1 , 5-6 ,, 9- ', [from(0, 1), from(5, 6), from(9)]],
     ['bytes=007-008', [from(7, 8)]],
     ['bytes=0-999999999999999', [from(0, 999_999_999_999_999)]],
+    ['bytes=1-18446744073709551615', [from(1, Number.MAX_SAFE_INTEGER)]],
+    ['bytes=99999999999999999999-', [from(Number.MAX_SAFE_INTEGER)]],
+    ['bytes=-99999999999999999999', [suffix(Number.MAX_SAFE_INTEGER)]],
     [
       `bytes=${Array.from({ length: 16 }, () => '0-0').join()}`,
       Array.from({ length: 16 }, () => from(0, 0)),
@@ -58,7 +61,7 @@ describe('a Range header', () => {
       'bytes=+1-2',
       'bytes 0-1',
     ],
-    ...['bytes=0-1;2-3', 'bytes=１-２', 'bytes=0-9999999999999999'],
+    ...['bytes=0-1;2-3', 'bytes=１-２'],
     `bytes=${Array.from({ length: 17 }, () => '0-0').join()}`,
   ])('%j asks for nothing that is understood', (header) => {
     expect(parseRangeHeader(header)).toBeUndefined();

@@ -28,16 +28,19 @@ export function parseRangeHeader(header: string | undefined): RangeSpec[] | unde
   if (parts.length === 0 || parts.length > rangesMax) return undefined;
   const specs: RangeSpec[] = [];
   for (const part of parts) {
-    const bounds = /^(\d{0,15})-(\d{0,15})$/.exec(part);
+    const bounds = /^(\d*)-(\d*)$/.exec(part);
     if (!bounds || part === '-') return undefined;
     const [, first = '', last = ''] = bounds;
-    if (first === '') specs.push({ kind: 'suffix', length: Number(last) });
-    else if (last === '') specs.push({ kind: 'from', first: Number(first) });
-    else if (Number(last) < Number(first)) return undefined;
-    else specs.push({ kind: 'from', first: Number(first), last: Number(last) });
+    if (first === '') specs.push({ kind: 'suffix', length: positionOf(last) });
+    else if (last === '') specs.push({ kind: 'from', first: positionOf(first) });
+    else if (positionOf(last) < positionOf(first)) return undefined;
+    else specs.push({ kind: 'from', first: positionOf(first), last: positionOf(last) });
   }
   return specs;
 }
+
+/** Some clients write the largest number they know for "to the end"; no content is that long. */
+const positionOf = (digits: string) => Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
 
 /** The bytes that one asked range means in a content of `sizeBytes`, or undefined when it touches none of them. */
 export function resolveRange(spec: RangeSpec, sizeBytes: number): ByteRange | undefined {

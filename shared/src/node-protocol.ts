@@ -124,12 +124,16 @@ export function secretJudge(expected: string): (given: string) => boolean {
   return (given) => timingSafeEqual(digestOf(given), expectedDigest);
 }
 
-/** The key in `Authorization: Bearer …` or `SHARD-KEY`, blanks around it dropped; undefined when neither is there. */
+/**
+ * The key in `Authorization: Bearer …` or `SHARD-KEY`, blanks around it dropped; undefined when neither is there, and when both are and
+ * differ: of two answers to one question, at least one is wrong.
+ */
 export function keyOfHeaders(
   headers: Readonly<Record<string, string | string[] | undefined>>,
 ): string | undefined {
   const bearer = /^Bearer\s+(.+)$/i.exec(String(headers['authorization'] ?? '').trim())?.[1];
   const shardKey = headers['shard-key'];
-  const key = bearer ?? (Array.isArray(shardKey) ? shardKey[0] : shardKey);
-  return key?.trim() || undefined;
+  const key = (Array.isArray(shardKey) ? shardKey[0] : shardKey)?.trim() || undefined;
+  if (bearer === undefined) return key;
+  return key === undefined || key === bearer.trim() ? bearer.trim() || undefined : undefined;
 }

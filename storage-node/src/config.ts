@@ -27,6 +27,9 @@ export interface StorageNodeConfig {
   readonly logLevel: LogLevel;
 }
 
+/** It stands in tables, log lines and answers. */
+const nameMaxBytes = 255;
+
 const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
 
 /**
@@ -65,6 +68,11 @@ export function readConfig(
   if (clusterKey === undefined && !isLoopback(config.host ?? '')) {
     read.fault(
       `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
+    );
+  }
+  if (/\p{Cc}/u.test(config.name ?? '') || Buffer.byteLength(config.name ?? '') > nameMaxBytes) {
+    read.fault(
+      `DFS_NODE_NAME is ${JSON.stringify(config.name)}: it may hold up to ${nameMaxBytes} bytes and no control characters.`,
     );
   }
   read.finish();

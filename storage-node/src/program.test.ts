@@ -146,6 +146,7 @@ describe('what it refuses, in one clear line', () => {
       DFS_MASTER_URL: 'master',
       DFS_RESERVE_BYTES: 'much',
       DFS_LOG_LEVEL: 'loud',
+      DFS_NODE_NAME: 'two\nlines',
     });
     expect(await node.ended).toBe(2);
     expect(plainLines(node).map((line) => line.split(' ')[1])).toEqual([
@@ -153,6 +154,7 @@ describe('what it refuses, in one clear line', () => {
       'DFS_PORT',
       'DFS_RESERVE_BYTES',
       'DFS_LOG_LEVEL',
+      'DFS_NODE_NAME',
     ]);
   });
 

@@ -49,6 +49,8 @@ export function createNodeServer(dependencies: NodeServerDependencies): Server {
     },
     (request, response) => routes.handle(request, response, false),
   );
+  // None is dropped for being one too many; their length is limited.
+  server.maxHeadersCount = 0;
   server.on('checkContinue', (request, response) => routes.handle(request, response, true));
   return server;
 }

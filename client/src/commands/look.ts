@@ -154,7 +154,7 @@ const healthTexts: Readonly<Record<StatusAnswer['health'], string>> = {
 };
 
 const recoveryHint =
-  'Nothing was changed on any node. Bring back the database that belongs to them, or run "dfs restore" to rebuild it from them.';
+  'Nothing was changed on any node. Bring back the database that belongs to them: to rebuild it from the nodes ("dfs restore") is for a later version.';
 
 /** `dfs status`: is my data safe? Resolves with whether it is. */
 export async function status(api: StoreApi, { json }: JsonOption): Promise<boolean> {

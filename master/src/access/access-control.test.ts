@@ -33,6 +33,7 @@ describe('access control with a key', () => {
     [{ 'shard-key': 'wrong' }],
     [{ 'shard-key': ' ' }],
     [{ authorization: 'Bearer wrong', 'shard-key': 'right' }],
+    [{ authorization: 'Bearer right', 'shard-key': 'wrong' }],
   ])('refuses the wrong key %j and counts it', (headers) => {
     let failures = 0;
     const counted = new AccessControl({ clusterKey: 'right', onWrongKey: () => failures++ });

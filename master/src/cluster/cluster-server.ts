@@ -116,6 +116,7 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
   });
 
   const server = createServer(app);
+  server.maxHeadersCount = 0;
   // Leases are long polls; keep-alive outlives the clients' own pools.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 65_000;

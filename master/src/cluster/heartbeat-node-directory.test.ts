@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Heartbeat, type NodeId, newClusterId, newNodeId, nodeHeaders } from '@dfs/shared';
-import { createLogger } from '@dfs/shared/cluster';
-import { FakeClock } from '@dfs/shared/testing';
+import { FakeClock, type RecordedLine, recordingLogger } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
 import { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
@@ -14,6 +13,7 @@ const config = { nodeTimeoutMs: 15_000, heartbeatEveryMs: 3_000 };
 let clock: FakeClock;
 let saved: Map<NodeId, NodeRecord>;
 let isEmpty: boolean;
+let lines: readonly RecordedLine[];
 let directory: HeartbeatNodeDirectory;
 const servers: Server[] = [];
 
@@ -28,7 +28,8 @@ function makeDirectory(): HeartbeatNodeDirectory {
       saved.set(node.id, node);
     },
   } as Partial<MetadataRepository> as MetadataRepository;
-  const logger = createLogger({ program: 'test', level: 'silent' });
+  const { logger, lines: recorded } = recordingLogger();
+  lines = recorded;
   return new HeartbeatNodeDirectory({ metadata, clock, logger, clusterKey: undefined, config });
 }
 
@@ -230,6 +231,17 @@ describe('HeartbeatNodeDirectory', () => {
     const full = heartbeatOf({ clusterId: newClusterId() });
     await expect(directory.heartbeat(full, '')).rejects.toMatchObject({ kind: 'in-recovery' });
     expect(directory.recovery()).toContain('database is empty');
+  });
+
+  it('says so when two nodes have one name', async () => {
+    const first = heartbeatOf({ name: 'attic' });
+    const second = heartbeatOf({ name: 'attic', url: 'http://127.0.0.1:2' });
+    await directory.heartbeat(first, '');
+    await directory.heartbeat(first, '');
+    expect(lines.filter(({ message }) => message.includes('one name'))).toEqual([]);
+    await directory.heartbeat(second, '');
+    expect(lines.filter(({ message }) => message.includes('one name'))).toHaveLength(1);
+    expect(directory.snapshots()).toHaveLength(2);
   });
 
   it('counts the room of an upload that is on its way as taken', async () => {

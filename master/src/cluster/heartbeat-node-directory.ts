@@ -228,6 +228,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     const node = known ?? this.#remember(record);
     const isMoved = node.record.url !== url;
     const isRestarted = node.instanceId !== heartbeat.instanceId;
+    if (!known) this.#tellOfNamesake(record);
     if (isMoved) logger.info('node moved', { node: record.name, from: node.record.url, to: url });
     node.record = record;
     node.instanceId = heartbeat.instanceId;
@@ -243,6 +244,18 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     }
     const state = node.state === 'draining' ? 'draining' : isWell ? 'up' : 'suspect';
     this.#become(node, state, { isNew: !known, mustTell: !known || isMoved || isRestarted });
+  }
+
+  /** Ids tell nodes apart for programs; for people two of one name are hard to. */
+  #tellOfNamesake({ id, name }: NodeRecord): void {
+    const other = [...this.#nodes.values()].find(
+      ({ record }) => record.name === name && record.id !== id,
+    );
+    if (!other) return;
+    this.#deps.logger.warn('two nodes have one name: start one with another DFS_NODE_NAME', {
+      name,
+      ids: [other.record.id, id],
+    });
   }
 
   #become(

@@ -17,7 +17,7 @@ export type ClusterVerdict =
     };
 
 const restoreHint =
-  'Nothing was changed on any node. Bring back the database that belongs to these nodes, or run "dfs restore" to rebuild it from them.';
+  'Nothing was changed on any node. Bring back the database that belongs to these nodes: to rebuild it from the nodes ("dfs restore") is for a later version.';
 
 /**
  * Whether a node belongs to this database. A node of another cluster is refused, unless this database is empty while the node holds blobs: then it is the

@@ -159,7 +159,7 @@ export function mustServe({ nodes }: Pick<FileServiceDependencies, 'nodes'>): vo
   const reason = nodes.recovery();
   if (reason === undefined) return;
   throw new StoreError('in-recovery', reason, {
-    hint: 'Nothing was changed on any node. Bring back the database that belongs to them, or run "dfs restore".',
+    hint: 'Nothing was changed on any node. Bring back the database that belongs to them: to rebuild it from the nodes ("dfs restore") is for a later version.',
     retryAfterSeconds: 30,
   });
 }

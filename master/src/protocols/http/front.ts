@@ -41,7 +41,7 @@ export function checkServing(nodes: Pick<NodeDirectory, 'recovery'>): void {
   const reason = nodes.recovery();
   if (reason === undefined) return;
   throw new StoreError('in-recovery', reason, {
-    hint: 'Bring back the database that belongs to the nodes, or run "dfs restore" to rebuild it from them.',
+    hint: 'Bring back the database that belongs to the nodes: to rebuild it from the nodes ("dfs restore") is for a later version.',
     retryAfterSeconds: 30,
   });
 }

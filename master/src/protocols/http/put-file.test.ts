@@ -149,6 +149,7 @@ describe('PUT', () => {
 describe('a digest sent with a PUT', () => {
   const right = md5Of('hello');
   const wrong = md5Of('other');
+  const manyHeaders = Array.from({ length: 2_000 }, (_, n) => `X${n}: 1`);
   it.each([
     ['in hex', [`X-DFS-MD5: ${right}`], 201],
     ['in capitals', [`X-DFS-MD5: ${right.toUpperCase()}`], 201],
@@ -156,6 +157,7 @@ describe('a digest sent with a PUT', () => {
     ['both', [`X-DFS-MD5: ${right}`, `Content-MD5: ${md5Of('hello', 'base64')}`], 201],
     ['wrong in hex', [`X-DFS-MD5: ${wrong}`], 400],
     ['wrong in base64', [`Content-MD5: ${md5Of('other', 'base64')}`], 400],
+    ['wrong behind 2 000 headers', [...manyHeaders, `X-DFS-MD5: ${wrong}`], 400],
     ['twice', [`X-DFS-MD5: ${right}`, `X-DFS-MD5: ${right}`], 400],
   ])('%s', async (name, headers, status) => {
     const answer = await server.raw(`PUT /fs/digest/${encodeURIComponent(name)}`, {

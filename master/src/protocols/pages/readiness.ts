@@ -18,7 +18,9 @@ export async function readinessOf({
   );
   if (!isDatabaseOpen) reasons.push('The database does not answer.');
   if (nodes.recovery() !== undefined) {
-    reasons.push('The master is in recovery: bring back its database, or run "dfs restore".');
+    reasons.push(
+      'The master is in recovery: bring back its database ("dfs restore" is for a later version).',
+    );
   }
   const takesWrites = nodes.snapshots().some((node) => node.state === 'up' && node.freeBytes > 0);
   if (!takesWrites) reasons.push('No storage node takes writes.');
