@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { deriveBlobUrlKey, readClusterKey, systemClock } from '@dfs/shared';
 import { createLogger, type Logger, listen, runProgram } from '@dfs/shared/cluster';
 import { AccessControl } from './access/access-control.ts';
@@ -34,12 +33,6 @@ const transfersEndWithinMs = 5_000;
 
 const clock = systemClock;
 const random = Math.random;
-
-/**
- * Under a stream of small files most of the heap is the caches of the metadata. V8 would let it grow to several times what lives in it before it collects; held to a third
- * more, the resident memory peaks at 200 MB instead of 300, at the same rate of requests.
- */
-setFlagsFromString('--heap-growing-percent=30');
 
 await runProgram({
   name: 'master',
