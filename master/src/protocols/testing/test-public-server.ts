@@ -1,6 +1,7 @@
 import type { Server } from 'node:http';
 import { type ClusterId, newNodeId, StoreError, systemClock } from '@dfs/shared';
-import { type LogFields, type Logger, listen } from '@dfs/shared/cluster';
+import { listen } from '@dfs/shared/cluster';
+import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.ts';
@@ -10,18 +11,13 @@ import type { FrontConfig, FrontMetadata } from '../http/front.ts';
 import { MemoryFileService } from './memory-file-service.ts';
 import { type RawAnswer, sendRaw } from './raw-http.ts';
 
-export interface LogLine {
-  readonly level: 'debug' | 'info' | 'warn' | 'error';
-  readonly message: string;
-  readonly fields: LogFields;
-}
-
 export const testKey = 'a key for tests';
 
 /** The public port over a file service in memory, on a free port of loopback. */
 export class TestPublicServer {
   readonly files = new MemoryFileService();
-  readonly lines: LogLine[] = [];
+  readonly #recording = recordingLogger();
+  readonly lines = this.#recording.lines;
   readonly log: LogEntry[] = [];
   readonly nodes: NodeSnapshot[] = [];
   recovery: string | undefined;
@@ -48,7 +44,7 @@ export class TestPublicServer {
       metadata,
       nodes,
       metrics,
-      logger: this.#logger(),
+      logger: this.#recording.logger,
       clock: systemClock,
       config: {
         instanceName: 'test',
@@ -137,21 +133,6 @@ export class TestPublicServer {
       onChange: () => () => undefined,
       close: async () => undefined,
     };
-  }
-
-  #logger(): Logger {
-    const at =
-      (level: LogLine['level']) =>
-      (message: string, fields: LogFields = {}) =>
-        void this.lines.push({ level, message, fields });
-    const logger: Logger = {
-      debug: at('debug'),
-      info: at('info'),
-      warn: at('warn'),
-      error: at('error'),
-      child: () => logger,
-    };
-    return logger;
   }
 }
 
