@@ -1,14 +1,14 @@
-import type { FileId } from '@dfs/shared';
+import type { EntryId, FileId } from '@dfs/shared';
 import type { BlobState } from './blob-state.ts';
-import type { Entry, FileRecord } from './metadata-repository.ts';
-import { entryRowOf, fileBlobRowsOf, fileRowOf } from './rows.ts';
+import type { Entry, FileRecord, TrashRecord } from './metadata-repository.ts';
+import { entryRowOf, fileBlobRowsOf, fileRowOf, trashRowOf } from './rows.ts';
 
 /**
  * A row as it is after a change, as it stands in `changes.images`: never what was done, so that replaying images twice, or on rows that are
  * newer already, does no harm. `key` and `row` have the columns' names.
  */
 export interface Image {
-  readonly table: 'entries' | 'files' | 'file_blobs' | 'blobs';
+  readonly table: 'entries' | 'files' | 'file_blobs' | 'blobs' | 'trash';
   readonly op: 'upsert' | 'delete';
   readonly key: Readonly<Record<string, string | number>>;
   readonly row?: object;
@@ -25,6 +25,19 @@ export const entryGone = (entry: Entry): Image => ({
   table: 'entries',
   op: 'delete',
   key: { id: entry.id },
+});
+
+export const trashImage = (record: TrashRecord): Image => ({
+  table: 'trash',
+  op: 'upsert',
+  key: { entry_id: record.entryId },
+  row: trashRowOf(record),
+});
+
+export const trashGone = (entryId: EntryId): Image => ({
+  table: 'trash',
+  op: 'delete',
+  key: { entry_id: entryId },
 });
 
 export const fileImages = (file: FileRecord): Image[] => [

@@ -23,6 +23,20 @@ export interface Entry {
   readonly createdAtMs: number;
   readonly modifiedAtMs: number;
   readonly visibility: Visibility;
+  /** Copies wanted of what is here or below, where it was set; absent: as the directory above has it. */
+  readonly copies?: number;
+}
+
+/** Why and until when an entry is in the trash. */
+export interface TrashRecord {
+  readonly entryId: EntryId;
+  /** Where it was. */
+  readonly path: string;
+  readonly removedAtMs: number;
+  readonly expiresAtMs: number;
+  readonly reason: 'deleted' | 'replaced';
+  /** Not shown and not to be brought back: it is being collected, or was not published yet. */
+  readonly isHidden: boolean;
 }
 
 /** A run of a file's bytes: the blob that holds it and where it begins in the file. */

@@ -1,4 +1,5 @@
 import type { Value } from './database.ts';
+import { sizeColumns } from './draft/draft-sizes.ts';
 import { logColumns } from './log-rows.ts';
 import {
   blobColumns,
@@ -7,6 +8,7 @@ import {
   fileBlobColumns,
   fileColumns,
   nodeColumns,
+  trashColumns,
 } from './rows.ts';
 
 /** A way in which a batch changes rows of one table. */
@@ -14,9 +16,9 @@ export interface RowChange {
   readonly table: string;
   /**
    * `delete`: the rows of these keys go. `insert`: new rows. `upsert`: new rows, or all columns of those that are there.
-   * `add`: one row of numbers, added to the columns of row 1.
+   * `add`: one row of numbers, added to the columns of row 1. `accumulate`: new rows, or numbers added to the columns of those that are there.
    */
-  readonly kind: 'delete' | 'insert' | 'upsert' | 'add';
+  readonly kind: 'delete' | 'insert' | 'upsert' | 'add' | 'accumulate';
   readonly columns: readonly string[];
   /** For `upsert`: the first so many columns are the primary key. */
   readonly keyColumns: number;
@@ -49,6 +51,12 @@ export const rowChanges = {
   entriesGone: change('entries', 'delete', ['id']),
   entriesSet: change('entries', 'upsert', entryColumns),
   entriesNew: change('entries', 'insert', entryColumns),
+  trashGone: change('trash', 'delete', ['entry_id']),
+  trashSet: change('trash', 'upsert', trashColumns),
+  sweepsGone: change('copies_sweeps', 'delete', ['directory_id']),
+  sweepsSet: change('copies_sweeps', 'upsert', ['directory_id', 'after_name', 'requested_at']),
+  sizesAdded: change('directory_sizes', 'accumulate', sizeColumns),
+  sizesGone: change('directory_sizes', 'delete', ['directory_id']),
   fileBlobsGone: change('file_blobs', 'delete', ['file_id']),
   filesGone: change('files', 'delete', ['id']),
   filesNew: change('files', 'insert', fileColumns),
@@ -84,9 +92,12 @@ export function changesIn(rows: ChangedRows): [RowChangeName, Rows][] {
   });
 }
 
-/** What follows the values of an `insert`: with `upsert`, that rows which are there are set. */
-export function conflictClauseOf({ kind, columns, keyColumns }: RowChange): string {
-  if (kind !== 'upsert') return '';
-  const set = columns.slice(keyColumns).map((column) => `${column} = excluded.${column}`);
+/** What follows the values of an `insert`: what becomes of rows which are there. */
+export function conflictClauseOf({ table, kind, columns, keyColumns }: RowChange): string {
+  if (kind !== 'upsert' && kind !== 'accumulate') return '';
+  const before = (column: string) => (kind === 'accumulate' ? `${table}.${column} + ` : '');
+  const set = columns
+    .slice(keyColumns)
+    .map((column) => `${column} = ${before(column)}excluded.${column}`);
   return `on conflict (${columns.slice(0, keyColumns).join(', ')}) do update set ${set.join(', ')}`;
 }

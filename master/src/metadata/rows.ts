@@ -8,6 +8,7 @@ import type {
   NodeRecord,
   ReplicaRole,
   ReplicaState,
+  TrashRecord,
   Visibility,
 } from './metadata-repository.ts';
 
@@ -28,6 +29,7 @@ export interface EntryRow {
   readonly created_at: number;
   readonly modified_at: number;
   readonly visibility: Visibility;
+  readonly copies: number | null;
 }
 
 export const entryColumns = [
@@ -39,6 +41,7 @@ export const entryColumns = [
   'created_at',
   'modified_at',
   'visibility',
+  'copies',
 ] as const;
 
 export const entryRowOf = (entry: Entry): EntryRow => ({
@@ -50,6 +53,7 @@ export const entryRowOf = (entry: Entry): EntryRow => ({
   created_at: wholeNumber(entry.createdAtMs),
   modified_at: wholeNumber(entry.modifiedAtMs),
   visibility: entry.visibility,
+  copies: entry.copies ?? null,
 });
 
 export const entryOf = (row: EntryRow): Entry => ({
@@ -61,6 +65,43 @@ export const entryOf = (row: EntryRow): Entry => ({
   createdAtMs: row.created_at,
   modifiedAtMs: row.modified_at,
   visibility: row.visibility,
+  ...(row.copies === null ? {} : { copies: row.copies }),
+});
+
+export interface TrashRow {
+  readonly entry_id: EntryId;
+  readonly path: string;
+  readonly removed_at: number;
+  readonly expires_at: number;
+  readonly reason: TrashRecord['reason'];
+  readonly is_hidden: number;
+}
+
+export const trashColumns = [
+  'entry_id',
+  'path',
+  'removed_at',
+  'expires_at',
+  'reason',
+  'is_hidden',
+] as const;
+
+export const trashRowOf = (record: TrashRecord): TrashRow => ({
+  entry_id: record.entryId,
+  path: record.path,
+  removed_at: wholeNumber(record.removedAtMs),
+  expires_at: wholeNumber(record.expiresAtMs),
+  reason: record.reason,
+  is_hidden: Number(record.isHidden),
+});
+
+export const trashRecordOf = (row: TrashRow): TrashRecord => ({
+  entryId: row.entry_id,
+  path: row.path,
+  removedAtMs: row.removed_at,
+  expiresAtMs: row.expires_at,
+  reason: row.reason,
+  isHidden: row.is_hidden === 1,
 });
 
 export interface FileRow {

@@ -27,6 +27,7 @@ import { makeDirectories, needWayTo } from './directories.ts';
 import { findFreeNumber } from './free-number.ts';
 import { findKnown, remember } from './idempotency.ts';
 import { releaseName } from './removal.ts';
+import { countOut } from './sizes.ts';
 
 /** Binds all or none: whatever fails throws. What `bindFiles` promises is decided here. Pure but for the ids of new entries. */
 export const decideBind = (draft: Draft, requests: readonly BindRequest[]): BindOutcome[] =>
@@ -55,6 +56,8 @@ function bind(draft: Draft, request: BindRequest): BindOutcome {
   draft.entries.set(entryKeyOf(parent.id, entry.name), entry);
   draft.journalise(entryImage(entry), ...fileImages(file));
   draft.names.add(file.id, 1);
+  if (replaced) countOut(draft, replaced);
+  draft.sizes.addPending(parent.id, { files: 1, directories: 0, bytes: file.sizeBytes });
   if (replaced?.fileId === undefined) draft.children.add(parent.id, 1);
   else releaseName(draft, replaced.fileId);
 
@@ -112,6 +115,7 @@ function entryFor(
     createdAtMs: replaced?.createdAtMs ?? draft.nowMs,
     modifiedAtMs: draft.nowMs,
     visibility: request.visibility ?? replaced?.visibility ?? 'inherit',
+    ...(replaced?.copies === undefined ? {} : { copies: replaced.copies }),
   };
 }
 

@@ -56,6 +56,8 @@ function makeDirectory(draft: Draft, parent: Entry, name: string): Entry {
   };
   draft.entries.set(entryKeyOf(parent.id, name), entry);
   draft.children.makeFresh(entry.id);
+  draft.sizes.makeFresh(entry.id);
+  draft.sizes.addPending(parent.id, { files: 0, directories: 1, bytes: 0 });
   draft.children.add(parent.id, 1);
   draft.journalise(entryImage(entry));
   return entry;

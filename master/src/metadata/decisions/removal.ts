@@ -5,6 +5,7 @@ import type { BindCondition } from '../metadata-repository.ts';
 import { entryKeyOf } from '../root-entries.ts';
 import { checkCondition } from './conditions.ts';
 import { findChain } from './directories.ts';
+import { countOut } from './sizes.ts';
 
 /** Removes a file's name or an empty directory. What `removeEntry` promises is decided here. */
 export function decideRemoval(draft: Draft, path: FilePath, condition: BindCondition): void {
@@ -19,6 +20,8 @@ export function decideRemoval(draft: Draft, path: FilePath, condition: BindCondi
       hint: 'Remove what is in it first.',
     });
   }
+  countOut(draft, entry);
+  if (entry.kind === 'directory') draft.sizes.remove(entry.id);
   draft.entries.set(entryKeyOf(entry.parentId, entry.name), null);
   draft.children.add(entry.parentId, -1);
   draft.journalise(entryGone(entry));

@@ -6,14 +6,19 @@ import {
   blobStatesOf,
   blobsAndCopies,
   type EntryRow,
+  entryColumns,
   entryOf,
   type FileAndBlobRow,
   fileAndBlobColumns,
   fileAndBlobTables,
   filesOf,
+  type TrashRow,
+  trashColumns,
+  trashRecordOf,
 } from '../rows.ts';
 import { chunksOf, places } from '../sql-text.ts';
 import type { Draft } from './draft.ts';
+import { noSize, type TreeSize } from './draft-sizes.ts';
 import type { DraftTable } from './draft-table.ts';
 
 /** Directories are counted up to here: more than one batch can remove. */
@@ -55,10 +60,34 @@ export async function loadMissing(sql: Sql, draft: Draft): Promise<void> {
       );
       return rows.map((row) => [row.blob_id, row.expires_at]);
     }),
+    loadRows(draft.trash, async (ids) => {
+      const rows = await sql.rows<TrashRow>(
+        `select ${trashColumns.join(', ')} from trash where entry_id in (${places(ids)})`,
+        ids,
+      );
+      return rows.map((row) => [row.entry_id, trashRecordOf(row)]);
+    }),
+    loadRows(draft.sweeps, async (ids) => {
+      const rows = await sql.rows<SweepRow>(
+        `select directory_id, after_name, requested_at from copies_sweeps where directory_id in (${places(ids)})`,
+        ids,
+      );
+      return rows.map((row) => [
+        row.directory_id,
+        { afterName: row.after_name, requestedAtMs: row.requested_at },
+      ]);
+    }),
+    loadCounted(sql, draft),
     loadCounts<FileId>(sql, draft.names, 'entries', 'file_id'),
     loadCounts<BlobId>(sql, draft.uses, 'file_blobs', 'blob_id'),
     loadChildren(sql, draft),
   ]);
+}
+
+interface SweepRow {
+  readonly directory_id: EntryId;
+  readonly after_name: string;
+  readonly requested_at: number;
 }
 
 interface KeyRow {
@@ -84,7 +113,7 @@ async function loadEntries(sql: Sql, { entries }: Draft): Promise<void> {
   const query = async (keys: readonly string[]) => {
     const pairs = keys.map(() => '(?, ?)').join(', ');
     const rows = await sql.rows<EntryRow>(
-      `select id, parent_id, name, kind, file_id, created_at, modified_at, visibility
+      `select ${entryColumns.join(', ')}
        from entries where (parent_id, name) in (values ${pairs})`,
       keys.flatMap(partsOfEntryKey) as Value[],
     );
@@ -111,6 +140,17 @@ async function loadCounts<Key extends string>(
     );
     const found = new Map(rows.map((row) => [row.id, row.how_many]));
     for (const key of keys) counts.learn(key, found.get(key) ?? 0);
+  }
+}
+
+async function loadCounted(sql: Sql, { sizes }: Draft): Promise<void> {
+  for (const ids of chunksOf([...sizes.missing], 1)) {
+    const rows = await sql.rows<TreeSize & { directory_id: EntryId }>(
+      `select directory_id, files, directories, bytes from directory_sizes where directory_id in (${places(ids)})`,
+      ids,
+    );
+    const found = new Map(rows.map((row) => [row.directory_id, row]));
+    for (const id of ids) sizes.learn(id, found.get(id) ?? noSize);
   }
 }
 

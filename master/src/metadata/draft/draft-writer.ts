@@ -16,6 +16,9 @@ import {
   fileColumns,
   fileRowOf,
   nodeValuesOf,
+  trashColumns,
+  trashRowOf,
+  wholeNumber,
 } from '../rows.ts';
 import type { Draft } from './draft.ts';
 import type { Change } from './draft-table.ts';
@@ -34,6 +37,7 @@ export async function writeDraft(
   const totals = totalsAddedBy(draft);
   await sql.change({
     ...entryRows(draft.entries.changes()),
+    ...treeRows(draft),
     ...fileRows(draft.files.changes()),
     ...blobRows(draft.blobs.changes()),
     ...keyRows(draft),
@@ -62,6 +66,23 @@ function entryRows(changes: readonly Change<string, Entry>[]): ChangedRows {
       (before?.id === after.id ? updated : added).push(valuesOf(entryColumns, entryRowOf(after)));
   }
   return { entriesGone: gone, entriesSet: updated, entriesNew: added };
+}
+
+function treeRows({ trash, sweeps, sizes }: Draft): ChangedRows {
+  const trashed = trash.changes();
+  const swept = sweeps.changes();
+  return {
+    trashGone: trashed.flatMap(({ key, after }) => (after ? [] : [[key]])),
+    trashSet: trashed.flatMap(({ after }) =>
+      after ? [valuesOf(trashColumns, trashRowOf(after))] : [],
+    ),
+    sweepsGone: swept.flatMap(({ key, after }) => (after ? [] : [[key]])),
+    sweepsSet: swept.flatMap(({ key, after }) =>
+      after ? [[key, after.afterName, wholeNumber(after.requestedAtMs)]] : [],
+    ),
+    sizesAdded: sizes.added(),
+    sizesGone: sizes.gone(),
+  };
 }
 
 function fileRows(changes: readonly Change<string, FileRecord>[]): ChangedRows {

@@ -1,8 +1,15 @@
 import type { BlobId, EntryId, FileId, NodeId } from '@dfs/shared';
 import type { BlobState } from '../blob-state.ts';
 import type { Image } from '../journal.ts';
-import type { Entry, FileRecord, LogEntry, NodeRecord } from '../metadata-repository.ts';
+import type {
+  Entry,
+  FileRecord,
+  LogEntry,
+  NodeRecord,
+  TrashRecord,
+} from '../metadata-repository.ts';
 import { entryKeyOf } from '../root-entries.ts';
+import { DraftSizes } from './draft-sizes.ts';
 import { DraftCount, DraftTable, RowsMissing, rowsMissing, type UndoLog } from './draft-table.ts';
 
 /** One row of `idempotency_keys`. */
@@ -12,6 +19,13 @@ export interface KnownKey {
   /** A `BindOutcome` as JSON. */
   readonly outcome: string;
   readonly createdAtMs: number;
+}
+
+/** How far the copies below a directory were looked at again; absent: they are as they should be. */
+export interface CopiesSweep {
+  /** The last name done; empty: none yet. */
+  readonly afterName: string;
+  readonly requestedAtMs: number;
 }
 
 /** A row for `replication_log`; the path is that of the blob's name at the time of writing. */
@@ -32,6 +46,10 @@ export class Draft {
   readonly nodes = new DraftTable<NodeId, NodeRecord>(this.#undo);
   /** Until when a blob counts as being uploaded. */
   readonly uploads = new DraftTable<BlobId, number>(this.#undo);
+  /** By the entry that is in the trash. */
+  readonly trash = new DraftTable<EntryId, TrashRecord>(this.#undo);
+  readonly sweeps = new DraftTable<EntryId, CopiesSweep>(this.#undo);
+  readonly sizes = new DraftSizes(this.#undo);
   /** Entries in a directory, as far as it matters (up to a limit). */
   readonly children = new DraftCount<EntryId>(this.#undo);
   /** Names that hold a content. */
@@ -111,7 +129,11 @@ export class Draft {
   }
 
   #tables() {
-    const { entries, files, blobs, keys, nodes, uploads, children, names, uses } = this;
-    return [entries, files, blobs, keys, nodes, uploads, children, names, uses];
+    const { entries, files, blobs, keys, nodes, uploads, trash, sweeps } = this;
+    const { sizes, children, names, uses } = this;
+    return [
+      ...[entries, files, blobs, keys, nodes, uploads, trash, sweeps],
+      ...[sizes, children, names, uses],
+    ];
   }
 }

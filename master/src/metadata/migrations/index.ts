@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { createTree } from './001-tree.ts';
 import { createCopies } from './002-copies.ts';
+import { createWorkingTree } from './003-working-tree.ts';
 
 interface Migration {
   readonly name: string;
@@ -15,6 +16,7 @@ export function migrationSource(nowMs: number): Knex.MigrationSource<Migration> 
   const migrations: readonly Migration[] = [
     { name: '001-tree', up: (knex) => createTree(knex, nowMs) },
     { name: '002-copies', up: createCopies },
+    { name: '003-working-tree', up: createWorkingTree },
   ];
   return {
     getMigrations: async () => [...migrations],

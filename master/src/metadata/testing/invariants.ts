@@ -41,6 +41,21 @@ const contradictions: Readonly<Record<string, string>> = {
     ${['wanted', 'stored', 'corrupt', 'dropping']
       .map((state) => `or ${state} <> (select count(*) from replicas where state = '${state}')`)
       .join(' ')}`,
+  'directories whose size is not that of what is in them': `select d.id from entries d
+    left join directory_sizes s on s.directory_id = d.id
+    where d.kind = 'directory' and (
+      coalesce(s.files + s.pending_files, 0) <> (select count(*) from entries e where e.parent_id = d.id and e.kind = 'file')
+        + (select coalesce(sum(c.files), 0) from entries e join directory_sizes c on c.directory_id = e.id where e.parent_id = d.id)
+      or coalesce(s.directories + s.pending_directories, 0) <> (select count(*) from entries e where e.parent_id = d.id and e.kind = 'directory')
+        + (select coalesce(sum(c.directories), 0) from entries e join directory_sizes c on c.directory_id = e.id where e.parent_id = d.id)
+      or coalesce(s.bytes + s.pending_bytes, 0) <> (select coalesce(sum(f.size_bytes), 0) from entries e join files f on f.id = e.file_id where e.parent_id = d.id)
+        + (select coalesce(sum(c.bytes), 0) from entries e join directory_sizes c on c.directory_id = e.id where e.parent_id = d.id))`,
+  'sizes of directories that are not there':
+    "select directory_id from directory_sizes where directory_id not in (select id from entries where kind = 'directory')",
+  'entries in the trash without a reason, or reasons without an entry': `select e.id from entries e
+    left join trash t on t.entry_id = e.id where e.parent_id = '${trashId}' and t.entry_id is null
+    union all select t.entry_id from trash t left join entries e on e.id = t.entry_id and e.parent_id = '${trashId}'
+    where e.id is null`,
   'gaps in the journal': `select number from changes where number > 1
     and number - 1 not in (select number from changes)`,
 };
