@@ -1,0 +1,35 @@
+import type { Command } from 'commander';
+import type { Session } from '../session.ts';
+
+/** Commands that belong together: one module, loaded when one of them is called. */
+export interface CommandGroup {
+  readonly heading: string;
+  /** All that `load` adds, so that a call loads the group of its own command alone. */
+  readonly commands: readonly string[];
+  readonly load: () => Promise<(program: Command, session: Session) => void>;
+}
+
+/** In the order of `dfs --help`. */
+export const commandGroups: readonly CommandGroup[] = [
+  {
+    heading: 'Files:',
+    commands: ['put', 'get', 'ls'],
+    load: async () => (await import('./files.ts')).addFileCommands,
+  },
+  {
+    heading: 'Looking:',
+    commands: ['stat', 'replicas', 'nodes', 'log', 'status'],
+    load: async () => (await import('./look.ts')).addLookCommands,
+  },
+  {
+    heading: 'Running a store:',
+    commands: ['up', 'master', 'node', 'replicator'],
+    load: async () => (await import('./running.ts')).addRunningCommands,
+  },
+];
+
+/** The groups that a call needs: its command's own, all of them where it names none that is known. */
+export function groupsFor(args: readonly string[]): readonly CommandGroup[] {
+  const own = commandGroups.filter(({ commands }) => commands.includes(args[0] ?? ''));
+  return own.length === 0 ? commandGroups : own;
+}

@@ -1,0 +1,63 @@
+import type { Command } from 'commander';
+import { exitCodes } from '../exit-codes.ts';
+import type { Session } from '../session.ts';
+import { json, wholeNumber } from './arguments.ts';
+
+/** What is known of files, nodes and copies. */
+export function addLookCommands(program: Command, session: Session): void {
+  program.commandsGroup('Looking:');
+  program
+    .command('stat')
+    .description('show what is known of a file or directory')
+    .argument('<path>')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs stat report.pdf')
+    .action(async (path: string, options) => {
+      const { statPath } = await import('../commands/look.ts');
+      await statPath(session.api, path, options);
+    });
+  program
+    .command('replicas')
+    .description('show where the copies of a file are')
+    .argument('<path>')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs replicas report.pdf')
+    .action(async (path: string, options) => {
+      const { replicas } = await import('../commands/look.ts');
+      await replicas(session.api, path, options);
+    });
+  program
+    .command('nodes')
+    .description('show the storage nodes')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs nodes')
+    .action(async (options) => {
+      const { nodes } = await import('../commands/look.ts');
+      await nodes(session.api, options);
+    });
+  program
+    .command('log')
+    .description('show every attempt at making a copy, newest last')
+    .argument('[path]', 'only of this file, all of them')
+    .option(
+      '-n, --lines <n>',
+      'the last n (default: 100, all with a path)',
+      wholeNumber(1, 1_000_000),
+    )
+    .option('-f, --follow', 'go on with what comes')
+    .addOption(json())
+    .addHelpText('after', '\nExamples:\n  dfs log -n 20\n  dfs log report.pdf\n  dfs log --follow')
+    .action(async (path: string | undefined, options) => {
+      const { log } = await import('../commands/look.ts');
+      await log(session.api, path, options);
+    });
+  program
+    .command('status')
+    .description('say whether the data is safe')
+    .addOption(json())
+    .addHelpText('after', '\nExample:\n  dfs status')
+    .action(async (options) => {
+      const { status } = await import('../commands/look.ts');
+      if (!(await status(session.api, options))) process.exitCode = exitCodes.unavailable;
+    });
+}
