@@ -41,6 +41,23 @@ describe('room for a body', () => {
 });
 
 describe('the refusal of an upload', () => {
+  it('for lack of room says which node lacks how much', () => {
+    const [one, two, three] = [up(10), up(499), up(900)];
+    const failures = new Map([[three.id, new StoreError('no-room', 'Full.')]]);
+    const refusal = uploadRefusal([one, two, three], { sizeBytes: 500, failures });
+    expect(refusal.kind).toBe('no-room');
+    expect(refusal.message).toContain(
+      `for 500 bytes: ${one.name} lacks 490, ${two.name} lacks 1, ${three.name} says that it is full.`,
+    );
+  });
+
+  it('that more than one node was to take is for lack of room when enough are there, but full', () => {
+    const [one, full] = [up(100), up(40)];
+    const check = () => checkRoom([one, full], { sizeBytes: 50, segmentBytes: 500, minCopies: 2 });
+    expect(check).toThrow(expect.objectContaining({ kind: 'no-room' }));
+    expect(check).toThrow(`${full.name} lacks 10`);
+  });
+
   it('is for lack of room only when no node could have taken it', () => {
     const [one, two] = [up(1_000), up(1_000)];
     const full = new StoreError('no-room', 'Full.');

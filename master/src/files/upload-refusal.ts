@@ -26,7 +26,16 @@ export function checkRoom(nodes: readonly NodeSnapshot[], request: RoomRequest):
   if (roomBytes < sizeBytes) throw uploadRefusal(nodes, { sizeBytes });
   const fit = nodes.filter((node) => isHopeful(node) && !lacksRoom(node, blobBytes)).length;
   if (fit === 0) throw uploadRefusal(nodes, { sizeBytes: blobBytes });
-  if (fit < minCopies) throw tooFewNodes(minCopies, `only ${fit} can.`);
+  if (fit >= minCopies) return;
+  const full = takers(nodes).filter((node) => lacksRoom(node, blobBytes));
+  const roomy = takers(nodes).length - full.length;
+  const isForRoom = roomy < minCopies && minCopies <= roomy + full.length;
+  if (!isForRoom) throw tooFewNodes(minCopies, `only ${fit} can.`);
+  throw new StoreError(
+    'no-room',
+    `${minCopies} nodes were to hold every byte, and only ${fit} have room for ${blobBytes} bytes: ${lacksText(full, blobBytes)}.`,
+    { hint: `${noRoomHint} Or ask for fewer copies (minCopies, --min-copies).` },
+  );
 }
 
 /** Refuses an upload that fewer nodes took than were asked for. */
@@ -54,8 +63,9 @@ export function uploadRefusal(
     failures?.get(node.id)?.kind === 'no-room' || lacksRoom(node, sizeBytes);
   const roomBytes = candidates.reduce((sum, node) => sum + roomOf(node), 0);
   if (candidates.length > 0 && (candidates.every(isFull) || roomBytes < sizeBytes)) {
-    return new StoreError('no-room', `No storage node has room for ${sizeBytes} bytes.`, {
-      hint: 'Delete what is not needed, or add a storage node.',
+    const lacks = lacksText(candidates, sizeBytes, failures);
+    return new StoreError('no-room', `No storage node has room for ${sizeBytes} bytes: ${lacks}.`, {
+      hint: noRoomHint,
     });
   }
   const states = nodes.map((node) => {
@@ -69,6 +79,25 @@ export function uploadRefusal(
   );
 }
 
+const nodesNamedMax = 8;
+
+/** Which node lacks how much. */
+function lacksText(
+  nodes: readonly NodeSnapshot[],
+  sizeBytes: number,
+  failures?: ReadonlyMap<NodeId, StoreError>,
+): string {
+  const lacks = nodes.slice(0, nodesNamedMax).map((node) => {
+    const lackBytes = Math.max(1, sizeBytes) - roomOf(node);
+    if (lackBytes > 0) return `${node.name} lacks ${lackBytes}`;
+    if (failures?.get(node.id)?.kind === 'no-room') return `${node.name} says that it is full`;
+    return `${node.name} has ${roomOf(node)}`;
+  });
+  const others = nodes.length - nodesNamedMax;
+  return [...lacks, ...(others > 0 ? [`${others} more nodes no better`] : [])].join(', ');
+}
+
+const noRoomHint = 'Delete what is not needed, or add a storage node.';
 const takers = (nodes: readonly NodeSnapshot[]) =>
   nodes.filter((node) => node.state !== 'draining' && node.state !== 'removed');
 

@@ -73,10 +73,10 @@ function judgeUnknown(
   held: StoredBlob | undefined,
 ): Finding {
   const { identity, comparison } = step;
-  if (!held || held.clusterId !== identity.clusterId || held.epoch !== identity.epoch) {
-    return 'quarantined';
-  }
+  if (held?.clusterId !== identity.clusterId) return 'quarantined';
+  // A blob that is known is ours, whichever epoch stored this copy: after a restore that is how most copies are found.
   if (blob) return adopt(draft, comparison, blob, held);
+  if (held.epoch !== identity.epoch) return 'quarantined';
   if (held.storedAtMs >= comparison.abortedBeforeMs) return undefined;
   if (isInUpload(draft, blobId, comparison.inUpload, comparison.askedAtMs)) return undefined;
   draft.blobs.set(blobId, abortedUpload(held, comparison.nodeId, draft.nowMs));

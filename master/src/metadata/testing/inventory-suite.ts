@@ -194,6 +194,28 @@ export function describeInventories(open: OpenMetadata): void {
     );
 
     it(
+      'are copies of a known blob also when an earlier epoch stored them: they count after a restore, unless they are other bytes or another cluster’s',
+      test(async ({ repository, clock }) => {
+        const [known, other, foreign] = await bindAll(repository, 3);
+        const unwanted = [known, other, foreign].map((blobId) => {
+          return { kind: 'unwant' as const, blobId, nodeId: nodeB };
+        });
+        await repository.changeCopies(unwanted, clock.now());
+        clock.advance(1);
+        const blobs = [
+          listed(repository, known, '0', { epoch: 0 }),
+          listed(repository, other, 'x', { epoch: 0 }),
+          listed(repository, foreign, '2', { clusterId: newClusterId() }),
+        ];
+        const findings = await repository.compareInventory(comparison(clock.now(), { blobs }));
+        expect(findings).toEqual({ ...nothing, found: 1, quarantined: 2 });
+        expect(await copiesOf(repository, known)).toBe('A:stored* B:stored');
+        expect(await copiesOf(repository, other)).toBe('A:stored*');
+        expect(await copiesOf(repository, foreign)).toBe('A:stored*');
+      }),
+    );
+
+    it(
       'are dropped with the other copies of a blob that was given up',
       test(async ({ repository, clock }) => {
         const blobId = await bindBlob(repository, '/f', { content: 'x' });

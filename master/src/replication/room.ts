@@ -1,0 +1,20 @@
+import type { NodeSnapshot } from '../cluster/node-directory.ts';
+
+/** A node with less than this share of its capacity left is short of room, */
+const shareMin = 0.1;
+/** but never one with so much left. */
+const plentyBytes = 10 * 2 ** 30;
+
+/** True when a node will soon have to refuse blobs. Pure. */
+export const isShortOfRoom = ({ capacityBytes, freeBytes }: NodeSnapshot) =>
+  freeBytes < Math.min(capacityBytes * shareMin, plentyBytes);
+
+/**
+ * True when the store as a whole runs short of room: of the nodes that take blobs, fewer than the copies that a file wants still have room to spare. What
+ * can be given up early goes then. A single full node is no shortage while enough others have room. Pure.
+ */
+export function roomIsShort(nodes: readonly NodeSnapshot[], copies: number): boolean {
+  const takers = nodes.filter((node) => node.state === 'up');
+  const roomy = takers.filter((node) => !isShortOfRoom(node));
+  return roomy.length < Math.min(copies, takers.length);
+}
