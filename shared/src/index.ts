@@ -7,6 +7,7 @@ export * from './environment.ts';
 export * from './errors.ts';
 export * from './file-path.ts';
 export * from './ids.ts';
+export type * from './journal-format.ts';
 export * from './key-file.ts';
 export * from './make-directories.ts';
 export * from './node-protocol.ts';

@@ -3,6 +3,7 @@ import {
   type Clock,
   type FileId,
   type FilePath,
+  type JournalRecord,
   type NodeId,
   type ReplicationAttempt,
   StoreError,
@@ -49,6 +50,8 @@ import { purge } from './purge.ts';
 import { CopiesReader } from './reads/copies-reader.ts';
 import { OverviewReader } from './reads/overview-reader.ts';
 import { TreeReader } from './reads/tree-reader.ts';
+import { readJournal } from './snapshot/journal-reader.ts';
+import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
 
 export interface KnexMetadataRepositoryParts {
   readonly database: Database;
@@ -277,6 +280,17 @@ export class KnexMetadataRepository implements MetadataRepository {
 
   counts(): Promise<StoreCounts> {
     return this.#overview.counts();
+  }
+
+  async journalRecords(after: number, limit: number): Promise<readonly JournalRecord[]> {
+    const { epoch } = this.#parts.identity;
+    return readJournal(this.#parts.database, { after, limit, epoch });
+  }
+
+  snapshot({ isConsistent }: { readonly isConsistent: boolean }): AsyncIterable<string> {
+    const { database, identity, clock } = this.#parts;
+    const write = isConsistent ? consistentSnapshot : fuzzySnapshot;
+    return write({ database, identity, nowMs: () => clock.now() });
   }
 
   purge(before: Parameters<MetadataRepository['purge']>[0]): Promise<number> {

@@ -9,6 +9,7 @@ import type {
   ReplicationAttempt,
   StoredBlob,
 } from '@dfs/shared';
+import type { JournalSource } from './journal-source.ts';
 
 export type EntryKind = 'file' | 'directory';
 export type Visibility = 'inherit' | 'public' | 'private';
@@ -247,7 +248,7 @@ export interface StoreCounts {
  *
  * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.
  */
-export interface MetadataRepository {
+export interface MetadataRepository extends JournalSource {
   identity(): ClusterIdentity;
   /** Number of the last committed row of `changes`; 0 on a new database. */
   journalNumber(): number;

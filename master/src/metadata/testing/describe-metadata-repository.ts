@@ -7,6 +7,7 @@ import { describeKeeping } from './keeping-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
 import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
+import { describeSnapshots } from './snapshot-suite.ts';
 import { describeTree } from './tree-suite.ts';
 
 /** Proves that a repository keeps the promises of `MetadataRepository`. `open` gives one on a new database. */
@@ -19,6 +20,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('inventories', () => describeInventories(open));
     describe('collection', () => describeCollection(open));
     describe('keeping', () => describeKeeping(open));
+    describe('snapshots', () => describeSnapshots(open));
     describe('any mixture', () => describeRandomWrites(open));
   });
 }
