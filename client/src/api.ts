@@ -11,6 +11,21 @@ const { default: axios } = createRequire(import.meta.url)('axios') as { default:
 /** Answers are small JSON, but a listing's page may take a moment on a busy store. */
 const answerTimeoutMs = 60_000;
 
+/** A small request, whose body is held and whose answer is short. */
+export interface StoreRequest {
+  readonly method: string;
+  /** With query. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+}
+
+export interface ShortAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
 /** An answer whose body is still to be read. */
 export interface StreamedAnswer {
   readonly status: number;
@@ -25,11 +40,14 @@ export interface StreamedAnswer {
 export class StoreApi {
   readonly url: string;
   readonly key: string | undefined;
+  /** Ends whatever is under way; requests reject with `cancelled` then. */
+  readonly signal: AbortSignal | undefined;
   readonly #axios: AxiosInstance;
 
-  constructor({ url, key }: ClientConfig) {
+  constructor({ url, key }: ClientConfig, { signal }: { signal?: AbortSignal | undefined } = {}) {
     this.url = url;
     this.key = key;
+    this.signal = signal;
     this.#axios = axios.create({
       baseURL: url,
       adapter: 'http',
@@ -41,7 +59,25 @@ export class StoreApi {
       decompress: false,
       headers: { ...authorisation(key), 'User-Agent': 'dfs' },
       validateStatus: () => true,
+      ...(signal ? { signal } : {}),
     });
+  }
+
+  /** What the store answered to a request that has no long body in either direction; rejects from status 300 on. */
+  async send({ method, path, headers = {}, json }: StoreRequest): Promise<ShortAnswer> {
+    const response = await this.#send<string>({
+      method,
+      url: path,
+      responseType: 'text',
+      headers: {
+        Accept: 'application/json',
+        ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
+      },
+      ...(json === undefined ? {} : { data: JSON.stringify(json) }),
+    });
+    if (response.status >= 300) throw errorOfResponse(response, response.data);
+    return { status: response.status, text: response.data };
   }
 
   /** The JSON answer to a GET of `path` (with query). */
@@ -91,17 +127,25 @@ export class StoreApi {
     };
   }
 
+  /** What a request or the body of its answer failed with, as a `StoreError`. */
+  failure(error: unknown): StoreError {
+    return this.signal?.aborted ? cancelled(error) : unreachable(this.url, error);
+  }
+
   async #send<T>(request: Parameters<AxiosInstance['request']>[0]): Promise<AxiosResponse<T>> {
     try {
       return await this.#axios.request<T>(request);
     } catch (error) {
-      throw unreachable(this.url, error);
+      throw this.failure(error);
     }
   }
 }
 
 export const authorisation = (key: string | undefined): Record<string, string> =>
   key === undefined ? {} : { Authorization: `Bearer ${key}` };
+
+export const cancelled = (cause?: unknown) =>
+  new StoreError('cancelled', 'It was interrupted.', { cause });
 
 /** No answer, or a broken one, in words that a person can act on. */
 export function unreachable(url: string, cause: unknown): StoreError {

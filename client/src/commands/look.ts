@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline';
 import {
   type ListAnswer,
   type ListAnswerEntry,
@@ -11,6 +10,7 @@ import {
   urlPathOf,
 } from '@dfs/shared';
 import type { StoreApi } from '../api.ts';
+import { linesOf } from '../lines.ts';
 import { bytesText, print, printJson, printTable, shown, timeText } from '../output.ts';
 
 interface JsonOption {
@@ -130,7 +130,7 @@ export async function log(
   }
   query.set('follow', '1');
   const { body } = await api.open(`/api/v1/log?${query}`);
-  for await (const line of createInterface({ input: body })) {
+  for await (const line of linesOf(body)) {
     print(options.json ? line : logLine(JSON.parse(line) as LogAnswer));
   }
 }

@@ -1,0 +1,242 @@
+import {
+  type FilePath,
+  type FoundEntry,
+  type ListAnswer,
+  type ListAnswerEntry,
+  type NodeAnswer,
+  parseFilePath,
+  rootPath,
+  type StatAnswer,
+  type StatusAnswer,
+  type TrashAnswer,
+  type TrashEmptyAnswer,
+  type TrashEmptyRequest,
+  type TrashItem,
+  type TrashRestoreAnswer,
+  type TrashRestoreRequest,
+  type UsageAnswer,
+  urlPathOf,
+} from '@dfs/shared';
+import { StoreApi, type StreamedAnswer } from '../api.ts';
+import type { ClientConfig } from '../client-config.ts';
+import { linesOf } from '../lines.ts';
+import { type CopyFailure, copyFailuresOf } from './multistatus.ts';
+
+const pageEntries = 1_000;
+
+export interface CopyResult {
+  /** Whether nothing had the name before. */
+  readonly isNew: boolean;
+  /** What could not be copied; the rest was. */
+  readonly failures: readonly CopyFailure[];
+}
+
+/**
+ * The tree of a store for programs. Paths are absolute and not percent-encoded; every rejection is a `StoreError`, of the kind that the
+ * store names. What answers in pages or lines is an async iterator: memory does not grow with the tree.
+ */
+export class DfsClient {
+  readonly api: StoreApi;
+  readonly trash: Trash;
+  readonly nodes: Nodes;
+
+  constructor(store: StoreApi | ClientConfig) {
+    this.api = store instanceof StoreApi ? store : new StoreApi(store);
+    this.trash = new Trash(this.api);
+    this.nodes = new Nodes(this.api);
+  }
+
+  /**
+   * Makes a directory; with `parents` the ones above it too, and one that is there already is fine. Rejects with `conflict` when a parent is
+   * missing, and with `method-not-allowed` when the name is taken.
+   */
+  async makeDirectory(
+    path: string,
+    { parents = false }: { parents?: boolean } = {},
+  ): Promise<{ isNew: boolean }> {
+    const { status } = await this.api.send({
+      method: 'MKCOL',
+      path: `/fs${locate(path)}${parents ? '?parents=1' : ''}`,
+    });
+    return { isNew: status === 201 };
+  }
+
+  /** Moves or renames a file or a whole directory. What it replaces goes to the trash; without `overwrite` a taken name rejects with `precondition-failed`. */
+  async move(
+    from: string,
+    to: string,
+    { overwrite = true }: { overwrite?: boolean } = {},
+  ): Promise<{ isNew: boolean }> {
+    const { status } = await this.api.send({
+      method: 'MOVE',
+      path: `/fs${locate(from)}`,
+      headers: { Destination: `/fs${locate(to)}`, Overwrite: overwrite ? 'T' : 'F' },
+    });
+    return { isNew: status === 201 };
+  }
+
+  /** Copies rows, not bytes. `recursive: false` of a directory makes an empty one. */
+  async copy(
+    from: string,
+    to: string,
+    { overwrite = true, recursive = true }: { overwrite?: boolean; recursive?: boolean } = {},
+  ): Promise<CopyResult> {
+    const { status, text } = await this.api.send({
+      method: 'COPY',
+      path: `/fs${locate(from)}`,
+      headers: {
+        Destination: `/fs${locate(to)}`,
+        Overwrite: overwrite ? 'T' : 'F',
+        Depth: recursive ? 'infinity' : '0',
+      },
+    });
+    return { isNew: status === 201, failures: status === 207 ? copyFailuresOf(text) : [] };
+  }
+
+  /**
+   * Removes a file or a whole directory, to the trash unless `trash` is false. With `expect` anything else stays and it rejects: `is-a-directory`,
+   * `not-a-directory`, or `conflict` for a directory that is not empty.
+   */
+  async remove(
+    path: string,
+    { expect, trash = true }: { expect?: 'file' | 'empty-directory'; trash?: boolean } = {},
+  ): Promise<void> {
+    const query = new URLSearchParams();
+    if (expect !== undefined) query.set('expect', expect);
+    if (!trash) query.set('trash', '0');
+    await this.api.send({ method: 'DELETE', path: withQuery(`/fs${locate(path)}`, query) });
+  }
+
+  /** A directory's entries, by name in byte order. Entries that stay come once, whatever else comes and goes meanwhile. */
+  async *list(
+    path: string,
+    { pageSize = pageEntries }: { pageSize?: number } = {},
+  ): AsyncGenerator<ListAnswerEntry, void, undefined> {
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const query = new URLSearchParams({ limit: String(pageSize) });
+      if (after !== '') query.set('after', after);
+      const page: ListAnswer = await this.api.getJson(`/fs${folder(path)}?${query}`);
+      yield* page.entries;
+      after = page.next;
+    }
+  }
+
+  /** All that is below a directory, depth first, names in byte order; without the directory itself. */
+  async *find(
+    path: string,
+    { kind, signal }: { kind?: 'file' | 'directory'; signal?: AbortSignal } = {},
+  ): AsyncGenerator<FoundEntry, void, undefined> {
+    const query = new URLSearchParams({ format: 'json' });
+    if (kind !== undefined) query.set('kind', kind);
+    const { body } = await this.api.open(
+      `/find${folder(path)}?${query}`,
+      signal === undefined ? {} : { signal },
+    );
+    try {
+      for await (const line of linesOf(body)) yield JSON.parse(line) as FoundEntry;
+    } catch (error) {
+      throw this.api.failure(error);
+    }
+  }
+
+  stat(path: string): Promise<StatAnswer> {
+    return this.api.getJson(`/api/v1/stat${locate(path)}`);
+  }
+
+  /** Sizes and counts of all that is below a directory; seconds late. */
+  usage(path: string): Promise<UsageAnswer> {
+    return this.api.getJson(`/api/v1/usage${locate(path)}`);
+  }
+
+  /** Sets the time of modification, now by default; makes an empty file where nothing is, unless `create` is false. */
+  async touch(
+    path: string,
+    { modified, create = true }: { modified?: Date; create?: boolean } = {},
+  ): Promise<void> {
+    const json = { create, ...(modified ? { modified: modified.toISOString() } : {}) };
+    await this.api.send({ method: 'POST', path: `/api/v1/touch${locate(path)}`, json });
+  }
+
+  /** How many copies a file, or all below a directory, shall have; null: as the directory above it has it. */
+  async setCopies(path: string, copies: number | null): Promise<StatAnswer> {
+    const json = { copies };
+    return answerOf(
+      await this.api.send({ method: 'PUT', path: `/api/v1/copies${locate(path)}`, json }),
+    );
+  }
+
+  /** A file's bytes, as they come. */
+  open(path: string, options: { signal?: AbortSignal } = {}): Promise<StreamedAnswer> {
+    return this.api.open(`/fs${locate(path)}`, options);
+  }
+
+  status(): Promise<StatusAnswer> {
+    return this.api.getJson('/api/v1/status');
+  }
+}
+
+/** What was removed or replaced, until it expires. */
+export class Trash {
+  readonly #api: StoreApi;
+
+  constructor(api: StoreApi) {
+    this.#api = api;
+  }
+
+  /** Newest first; with `path` only what was there or below it. */
+  async *list({ path }: { path?: string } = {}): AsyncGenerator<TrashItem, void, undefined> {
+    const query = new URLSearchParams({ limit: String(pageEntries) });
+    if (path !== undefined) query.set('path', parseFilePath(path));
+    for (;;) {
+      const page: TrashAnswer = await this.#api.getJson(`/api/v1/trash?${query}`);
+      yield* page.items;
+      if (page.next === undefined) return;
+      query.set('after', page.next);
+    }
+  }
+
+  /** Brings one item back, by default to where it was; resolves with its path. */
+  async restore(
+    id: TrashItem['id'],
+    options: Omit<TrashRestoreRequest, 'id'> = {},
+  ): Promise<FilePath> {
+    const json: TrashRestoreRequest = { id, ...options };
+    const answer = await this.#api.send({ method: 'POST', path: '/api/v1/trash/restore', json });
+    return answerOf<TrashRestoreAnswer>(answer).path as FilePath;
+  }
+
+  /** Deletes for good: these, or what was at or below the path, or all. Resolves with the number of items. */
+  async empty(what: TrashEmptyRequest = {}): Promise<number> {
+    const answer = await this.#api.send({
+      method: 'POST',
+      path: '/api/v1/trash/empty',
+      json: what,
+    });
+    return answerOf<TrashEmptyAnswer>(answer).removed;
+  }
+}
+
+/** The storage nodes. */
+export class Nodes {
+  readonly #api: StoreApi;
+
+  constructor(api: StoreApi) {
+    this.#api = api;
+  }
+
+  list(): Promise<NodeAnswer[]> {
+    return this.#api.getJson('/api/v1/nodes');
+  }
+}
+
+const locate = (path: string) => urlPathOf(parseFilePath(path));
+
+function folder(path: string): string {
+  const judged = parseFilePath(path);
+  return judged === rootPath ? '/' : `${urlPathOf(judged)}/`;
+}
+
+const withQuery = (path: string, query: URLSearchParams) =>
+  query.size === 0 ? path : `${path}?${query}`;
+
+const answerOf = <T>({ text }: { text: string }) => JSON.parse(text) as T;
