@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Readable } from 'node:stream';
@@ -6,6 +8,69 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { errorOfAnswer, type PutAnswer, StoreError } from '@dfs/shared';
 import { authorisation, type StoreApi, unreachable } from './api.ts';
+import { Retries } from './retry.ts';
+
+/** A body up to this size is read whole and can be sent again at will. */
+export const wholeBytesMax = 2 ** 20;
+const readBytes = 256 * 1024;
+
+export interface LocalFilePut {
+  /** The file on this machine. */
+  readonly local: string;
+  /** Path with query. */
+  readonly path: string;
+  /** An `Idempotency-Key` belongs among them: the upload is tried again when its answer was lost. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Undefined for what has no size, such as a device. */
+  readonly sizeBytes: number | undefined;
+  /** Is told of bytes as they go; of a negative count when they are to be sent again. */
+  readonly onBytes: (count: number) => void;
+  readonly say: ((line: string) => void) | undefined;
+}
+
+/** Stores a file of this machine, as often as the retry policy allows. A short one is held in memory, any other is read anew for each try. */
+export async function putLocalFile(api: StoreApi, put: LocalFilePut): Promise<PutAnswer> {
+  const { local, path, headers, sizeBytes, onBytes, say } = put;
+  if (sizeBytes !== undefined && sizeBytes <= wholeBytesMax) {
+    const bytes = await readFile(local);
+    const md5 = createHash('md5').update(bytes).digest('hex');
+    const answer = await withRetries(
+      () => api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5 }),
+      say,
+    );
+    onBytes(bytes.length);
+    return answer;
+  }
+  return withRetries(async () => {
+    let doneBytes = 0;
+    const body = createReadStream(local, { highWaterMark: readBytes });
+    const onSent = (count: number) => {
+      doneBytes += count;
+      onBytes(count);
+    };
+    try {
+      return await putStream(api, { path, headers, body, sizeBytes, onBytes: onSent });
+    } catch (error) {
+      onBytes(-doneBytes);
+      throw error;
+    }
+  }, say);
+}
+
+/** Does the work until it succeeds, or trying again cannot help. */
+export async function withRetries<T>(
+  work: () => Promise<T>,
+  say: ((line: string) => void) | undefined,
+): Promise<T> {
+  const retries = new Retries({ say });
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      await retries.wait(error);
+    }
+  }
+}
 
 export interface StreamedPut {
   /** Path with query. */

@@ -1,13 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { checkName, type PutAnswer, parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
 import type { StoreApi } from '../api.ts';
 import { bytesText, print, printJson, shown } from '../output.ts';
 import { noProgress, showProgress } from '../progress.ts';
-import { Retries } from '../retry.ts';
-import { putStream } from '../upload.ts';
+import { putLocalFile, putStream, wholeBytesMax } from '../upload.ts';
 
 export interface PutCommandOptions {
   readonly to?: string;
@@ -23,10 +21,6 @@ interface Upload {
   readonly local: string;
   readonly remote: string;
 }
-
-/** A body up to this size is read whole and can be sent again at will. */
-const wholeBytesMax = 2 ** 20;
-const readBytes = 256 * 1024;
 
 /** `dfs put`: stores files, prints what each became. Goes through all of them; rejects at the end with the first failure. */
 export async function put(
@@ -134,31 +128,17 @@ async function putOne(
       hint: 'Put its files: dfs put directory/* --to /directory/',
     });
   }
-  if (facts.isFile() && facts.size <= wholeBytesMax) {
-    const bytes = await readFile(local);
-    return withRetries(
-      () => api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5Of(bytes) }),
-      options.json ? undefined : noProgress().say,
-    );
-  }
-  const progress = showProgress(basename(local), facts.isFile() ? facts.size : undefined);
+  const sizeBytes = facts.isFile() ? facts.size : undefined;
+  const isShort = sizeBytes !== undefined && sizeBytes <= wholeBytesMax;
+  const progress = isShort ? noProgress() : showProgress(basename(local), sizeBytes);
+  let doneBytes = 0;
+  const onBytes = (count: number) => {
+    doneBytes += count;
+    progress.at(doneBytes);
+  };
   const say = options.json ? undefined : progress.say;
   try {
-    return await withRetries(() => {
-      let doneBytes = 0;
-      const body = createReadStream(local, { highWaterMark: readBytes });
-      const onBytes = (count: number) => {
-        doneBytes += count;
-        progress.at(doneBytes);
-      };
-      return putStream(api, {
-        path,
-        headers,
-        body,
-        sizeBytes: facts.isFile() ? facts.size : undefined,
-        onBytes,
-      });
-    }, say);
+    return await putLocalFile(api, { local, path, headers, sizeBytes, onBytes, say });
   } finally {
     progress.stop();
   }
@@ -188,22 +168,6 @@ async function putStdin(
     progress.stop();
   }
 }
-
-async function withRetries<T>(
-  work: () => Promise<T>,
-  say: ((line: string) => void) | undefined,
-): Promise<T> {
-  const retries = new Retries({ say });
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      await retries.wait(error);
-    }
-  }
-}
-
-const md5Of = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('hex');
 
 function lineOf({ remote }: Upload, answer: PutAnswer): string {
   const renamed = answer.path === parseFilePath(remote) ? '' : ` (${shown(remote)} was taken)`;
