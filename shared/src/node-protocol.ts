@@ -13,6 +13,11 @@ import type { BlobId, NodeId } from './ids.ts';
  *   POST   /pull                  JSON PullRequest → 200 BlobReceipt
  *   GET    /inventory?after=&limit=   → InventoryPage
  *   GET    /status                → NodeStatus
+ *   GET    /journal               → JournalStatus
+ *   POST   /journal/records       NDJSON of JournalRecord; `x-dfs-md5` of the body where given is checked → 200 { last }, durable; 409 conflict names the last number
+ *   GET    /journal/records?after=n   → NDJSON of the records after n that follow one another, about a megabyte; empty: none
+ *   PUT    /journal/snapshots/<epoch>-<from>   the gzip of `journal-format.ts`, chunked, with a trailer `x-dfs-md5` of all bytes → 201 KeptSnapshot
+ *   GET    /journal/snapshots/<epoch>-<from>   → its bytes, `x-dfs-md5` of them
  *   GET    /healthz               → 200 without any key
  *
  * Every request but /healthz carries the cluster key (`authorization: Bearer …`) and `x-dfs-node` (the node id it is meant for: another node answers 421),
