@@ -59,6 +59,7 @@ class KnownNode {
 export class HeartbeatNodeDirectory implements NodeDirectory {
   readonly #deps: NodeDirectoryDependencies;
   readonly #nodes = new Map<NodeId, KnownNode>();
+  readonly #removed = new Set<NodeId>();
   readonly #listeners = new Set<ChangeListener>();
   /** Fenced newcomers that were spoken of, so that each gets one line. */
   readonly #fenced = new Set<string>();
@@ -111,6 +112,10 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   onChange(listener: ChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  removed(): readonly NodeId[] {
+    return [...this.#removed];
   }
 
   recovery(): string | undefined {

@@ -8,6 +8,8 @@ export interface NodeSnapshot {
   readonly publicUrl?: string;
   readonly zone?: string;
   readonly state: NodeState;
+  /** An admin drains it. While it is up its state says so too; when it is silent, only this does. */
+  readonly isDraining?: boolean;
   readonly dataDir: string;
   readonly capacityBytes: number;
   readonly usedBytes: number;
@@ -34,6 +36,8 @@ export interface NodeDirectory {
   onChange(
     listener: (change: { id: NodeId; state: NodeState; isNew: boolean }) => void,
   ): () => void;
+  /** Nodes that were removed for good. */
+  removed(): readonly NodeId[];
   /** Why the master may not serve, or undefined: it is in recovery (`in-recovery`). */
   recovery(): string | undefined;
   /** True once a node was heard whose journal is not ahead of the database, or where no node is known: the database is not an old one, as far as can be seen. */

@@ -46,6 +46,7 @@ export class TestNodes implements NodeDirectory {
   readonly all: TestNode[] = [];
   recoveryReason: string | undefined;
   confirmed = true;
+  readonly removedIds: NodeId[] = [];
   readonly #clock: FakeClock;
   readonly #listeners = new Set<ChangeListener>();
 
@@ -97,6 +98,10 @@ export class TestNodes implements NodeDirectory {
   onChange(listener: ChangeListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  removed(): readonly NodeId[] {
+    return this.removedIds;
   }
 
   recovery(): string | undefined {

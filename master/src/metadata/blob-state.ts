@@ -11,6 +11,8 @@ export interface Copy {
   readonly nextAttemptAtMs: number | null;
   readonly lastError: string | null;
   readonly changedAtMs: number;
+  /** What `ranked` gave when the row was written. */
+  readonly livingCopies: number;
 }
 
 /** One row of `blobs` with its rows of `replicas`: what each decision about copies is taken on. Never changed, only replaced. */
@@ -40,6 +42,31 @@ export function shortOf(blob: BlobState): number {
 export const isLost = (blob: BlobState) =>
   blob.unreferencedSinceMs === null && !blob.copies.some((copy) => copy.state === 'stored');
 
+/** More copies than this are no reason to make another one later still. */
+export const livingCopiesMax = 3;
+
+/**
+ * With the rank of each copy that is to be made: how many copies of its blob are stored on nodes that are not lost. Where it is lowest, a file is closest
+ * to be lost. Copies whose rank did not change stay the same objects.
+ */
+export function ranked(blob: BlobState, lostNodes: ReadonlySet<NodeId>): BlobState {
+  const stored = blob.copies.filter(({ state }) => state === 'stored');
+  const living = stored.filter(({ nodeId }) => !lostNodes.has(nodeId)).length;
+  const rank = Math.min(livingCopiesMax, living);
+  const rankOf = ({ state }: Copy) => (state === 'wanted' || state === 'corrupt' ? rank : 0);
+  if (blob.copies.every((copy) => copy.livingCopies === rankOf(copy))) return blob;
+  const copies = blob.copies.map((copy) =>
+    copy.livingCopies === rankOf(copy) ? copy : { ...copy, livingCopies: rankOf(copy) },
+  );
+  return { ...blob, copies };
+}
+
+/** Bytes of the copies that are to be made, whether they have a row or wait for a node. */
+export const missingBytesOf = (blob: BlobState): number => {
+  const toBeMade = blob.copies.filter(({ state }) => state === 'wanted' || state === 'corrupt');
+  return blob.sizeBytes * (toBeMade.length + shortOf(blob));
+};
+
 export const copyOn = (blob: BlobState, nodeId: NodeId): Copy | undefined =>
   blob.copies.find((copy) => copy.nodeId === nodeId);
 
@@ -64,6 +91,7 @@ export function newCopy(nodeId: NodeId, state: ReplicaState, nowMs: number): Cop
     nextAttemptAtMs: state === 'stored' ? null : nowMs,
     lastError: null,
     changedAtMs: nowMs,
+    livingCopies: 0,
   };
 }
 
@@ -120,5 +148,10 @@ export const blobCopiesOf = (blob: BlobState, path: string): BlobCopies => ({
   md5: blob.md5,
   copiesWanted: blob.copiesWanted,
   path,
-  replicas: blob.copies.map((copy) => replicaOf(blob.id, copy)),
+  replicas: blob.copies.map((copy) => ({
+    ...replicaOf(blob.id, copy),
+    ...(copy.state === 'wanted' || copy.state === 'corrupt'
+      ? { livingCopies: copy.livingCopies }
+      : {}),
+  })),
 });

@@ -1,4 +1,4 @@
-import { type Clock, StoreError } from '@dfs/shared';
+import { type Clock, type NodeId, StoreError } from '@dfs/shared';
 import type { Database, Sql } from './database.ts';
 import { storeErrorOf } from './database-errors.ts';
 import { Draft } from './draft/draft.ts';
@@ -41,6 +41,8 @@ const waitingMax = 20_000;
  */
 export class GroupCommit {
   readonly #parts: GroupCommitParts;
+  /** Copies on these do not count as living. */
+  lostNodes: ReadonlySet<NodeId> = new Set();
   readonly #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #isClosed = false;
@@ -118,10 +120,11 @@ export class GroupCommit {
   /** Only this process writes, and the caches follow each commit: directories found in them are as they are in the database. */
   #newDraft(): Draft {
     const { clock, caches } = this.#parts;
-    return new Draft(clock.now(), (key) => {
+    const directoryOf = (key: string) => {
       const entry = caches.entries.get(key);
       return entry?.kind === 'directory' ? entry : undefined;
-    });
+    };
+    return new Draft(clock.now(), directoryOf, this.lostNodes);
   }
 
   async #handleFailure(batch: readonly Waiting[], error: StoreError): Promise<void> {

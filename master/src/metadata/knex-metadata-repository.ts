@@ -13,6 +13,7 @@ import { decideBind } from './decisions/bind.ts';
 import {
   decideDeferral,
   decideDropped,
+  decideForgetting,
   decideRelease,
   type ReleaseQuery,
 } from './decisions/collection.ts';
@@ -268,6 +269,37 @@ export class KnexMetadataRepository implements MetadataRepository {
 
   listNodes(): Promise<readonly NodeRecord[]> {
     return this.#overview.listNodes();
+  }
+
+  noteLostNodes(nodes: ReadonlySet<NodeId>): void {
+    this.#writes.lostNodes = nodes;
+  }
+
+  copiesOn(nodeId: NodeId): Promise<number> {
+    return this.#copies.copiesOn(nodeId);
+  }
+
+  lastCopiesOn(
+    nodeId: NodeId,
+    others: readonly NodeId[],
+  ): Promise<{ readonly blobs: number; readonly bytes: number }> {
+    return this.#copies.lastCopiesOn(nodeId, others);
+  }
+
+  forgetCopiesOn(nodeId: NodeId, limit: number): Promise<number> {
+    let blobIds: BlobId[] = [];
+    const rows = Math.min(changesMax, limit);
+    return this.#writes.submit({
+      rows,
+      prepare: async (sql) => {
+        const found = await sql.rows<{ blob_id: BlobId }>(
+          'select blob_id from replicas where node_id = ? order by inventory_key limit ?',
+          [nodeId, rows],
+        );
+        blobIds = found.map((row) => row.blob_id);
+      },
+      decide: (draft) => decideForgetting(draft, nodeId, blobIds, draft.nowMs),
+    });
   }
 
   async saveNode(node: NodeRecord): Promise<void> {

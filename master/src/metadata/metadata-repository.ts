@@ -93,6 +93,8 @@ export interface Replica {
   readonly state: ReplicaState;
   readonly attempts: number;
   readonly lastError?: string;
+  /** Of a copy that is to be made, where the repair plan asks: how many others its row says are stored on nodes that are not lost, 3 at most. */
+  readonly livingCopies?: number;
 }
 
 /** What a name may be bound on, besides the parent being a directory. */
@@ -175,6 +177,8 @@ export type CopyChange =
   | { readonly kind: 'unwant'; readonly blobId: BlobId; readonly nodeId: NodeId }
   /** The primary role moves to this stored copy. */
   | { readonly kind: 'promote'; readonly blobId: BlobId; readonly nodeId: NodeId }
+  /** Which nodes are lost changed since the rows of copies to be made were written: their order is made right. */
+  | { readonly kind: 'rank'; readonly blobId: BlobId }
   /** Surplus: only while at least `copiesWanted` other stored copies are on nodes of `confirmedNodes`. */
   | {
       readonly kind: 'drop-surplus';
@@ -240,6 +244,8 @@ export interface StoreCounts {
   readonly blobsShort: number;
   /** Blobs with no stored copy at all. */
   readonly blobsWithoutCopy: number;
+  /** Of all copies that are to be made, whether they have a row or wait for a node. */
+  readonly missingBytes: number;
 }
 
 /**
@@ -303,7 +309,7 @@ export interface MetadataRepository extends JournalSource {
     damages: readonly { blobId: BlobId; kind: 'corrupt' | 'missing'; detail: string }[],
     nowMs: number,
   ): Promise<void>;
-  /** Wanted and corrupt rows on these targets that are due, oldest due first, with every row of their blob; not those of `except` (job ids). */
+  /** Wanted and corrupt rows on these targets that are due, those with the fewest living copies first and the oldest of them before the others, with every row of their blob; not those of `except` (job ids). */
   dueReplications(query: {
     nowMs: number;
     targets: readonly NodeId[];
@@ -344,6 +350,17 @@ export interface MetadataRepository extends JournalSource {
 
   // ── the rest ──
   listNodes(): Promise<readonly NodeRecord[]>;
+  /** From now on copies on these nodes do not count as living. Kept in memory; rows written before are made right by `rank` changes. */
+  noteLostNodes(nodes: ReadonlySet<NodeId>): void;
+  /** How many rows of copies there are for a node. */
+  copiesOn(nodeId: NodeId): Promise<number>;
+  /** The blobs that are referred to and have a stored copy on this node and none on the others given. */
+  lastCopiesOn(
+    nodeId: NodeId,
+    others: readonly NodeId[],
+  ): Promise<{ readonly blobs: number; readonly bytes: number }>;
+  /** Takes away rows of copies on a node that left for good, at most `limit` and 1 000. Gives how many went. */
+  forgetCopiesOn(nodeId: NodeId, limit: number): Promise<number>;
   /** Inserts or replaces by id. */
   saveNode(node: NodeRecord): Promise<void>;
   /** The newest `limit` rows (of a path, when given), after the row `afterId` when given; in the order they were written. */

@@ -35,6 +35,7 @@ export const totalNames = [
   'dropping',
   'short',
   'lost',
+  'missing_bytes',
 ] as const;
 
 export type Totals = Record<(typeof totalNames)[number], number>;

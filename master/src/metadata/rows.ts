@@ -226,6 +226,7 @@ export const copyColumns = [
   'next_attempt_at',
   'last_error',
   'changed_at',
+  'living_copies',
 ] as const;
 
 export const copyValuesOf = (blobId: BlobId, copy: Copy): Value[] => [
@@ -238,6 +239,7 @@ export const copyValuesOf = (blobId: BlobId, copy: Copy): Value[] => [
   copy.nextAttemptAtMs === null ? null : wholeNumber(copy.nextAttemptAtMs),
   copy.lastError === null ? null : plainText(copy.lastError),
   wholeNumber(copy.changedAtMs),
+  copy.livingCopies,
 ];
 
 /** A row of `blobs b` with one of its `replicas r`, or with none. */
@@ -257,11 +259,13 @@ export interface BlobAndCopyRow {
   readonly next_attempt_at: number | null;
   readonly last_error: string | null;
   readonly changed_at: number;
+  readonly living_copies: number;
 }
 
 /** Rows for `BlobAndCopyRow`. */
 export const blobsAndCopies = `select b.id, b.size_bytes, b.md5, b.copies_wanted, b.path, b.released, b.unreferenced_since,
-  b.copies_changed_at, r.node_id, r.role, r.state, r.attempts, r.next_attempt_at, r.last_error, r.changed_at
+  b.copies_changed_at, r.node_id, r.role, r.state, r.attempts, r.next_attempt_at, r.last_error, r.changed_at,
+  r.living_copies
   from blobs b left join replicas r on r.blob_id = b.id`;
 
 /** Blobs of their rows, in the order in which each first stands. */
@@ -292,6 +296,7 @@ export function blobStatesOf(rows: readonly BlobAndCopyRow[]): Map<BlobId, BlobS
       nextAttemptAtMs: row.next_attempt_at,
       lastError: row.last_error,
       changedAtMs: row.changed_at,
+      livingCopies: row.living_copies,
     });
   }
   return blobs;

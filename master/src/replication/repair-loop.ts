@@ -16,9 +16,14 @@ import { StandstillWatch } from './standstill-watch.ts';
 export interface RepairLoopDependencies {
   readonly metadata: Pick<
     MetadataRepository,
-    'dueReplications' | 'recordReplications' | 'blobsShortOfCopies' | 'blobsOnNode' | 'changeCopies'
+    | 'dueReplications'
+    | 'recordReplications'
+    | 'blobsShortOfCopies'
+    | 'blobsOnNode'
+    | 'changeCopies'
+    | 'noteLostNodes'
   >;
-  readonly nodes: Pick<NodeDirectory, 'snapshots' | 'onChange' | 'recovery'>;
+  readonly nodes: Pick<NodeDirectory, 'snapshots' | 'onChange' | 'removed' | 'recovery'>;
   readonly queue: ReplicationQueue;
   readonly inventories: Pick<InventoryCheck, 'check' | 'onFindings'>;
   readonly clock: Clock;
@@ -206,6 +211,9 @@ export class RepairLoop {
       nodes.filter((node) => isLost(node, this.#lostAfterMs)).map((node) => [node.id, node]),
     );
     for (const id of this.#lost.keys()) if (!lost.has(id)) this.#lost.delete(id);
+    const { metadata, nodes: directory } = this.#deps;
+    // Before the scans below, which rank the copies to be made by it.
+    metadata.noteLostNodes(new Set([...lost.keys(), ...directory.removed()]));
     for (const [id, { name }] of lost) {
       const lookAtMs = this.#lost.get(id);
       if (lookAtMs !== undefined && now < lookAtMs) continue;

@@ -46,7 +46,9 @@ function describeChange(change: CopyChange, nodes: readonly NodeSnapshot[]): str
     change.kind === 'drop-surplus'
       ? ` keeping ${change.confirmedNodes.map(position).sort().join()}`
       : '';
-  return `${change.kind} ${position(change.nodeId)}${others}`;
+  return change.kind === 'rank'
+    ? change.kind
+    : `${change.kind} ${position(change.nodeId)}${others}`;
 }
 
 const stored: Row = {};
@@ -159,6 +161,27 @@ describe('planRepair', () => {
       nodes: [{}, {}, {}],
       rows: [stored, stored, { state: 'wanted', lastError: 'no-room' }],
       expected: [],
+    },
+    {
+      name: 'ranks copies to be made anew when a node was lost since',
+      nodes: [{}, lost, {}],
+      rows: [stored, stored, { ...wanted, livingCopies: 2 }],
+      blob: { copiesWanted: 2 },
+      expected: ['rank'],
+    },
+    {
+      name: 'leaves copies to be made alone whose rank is right',
+      nodes: [{}, lost, {}],
+      rows: [stored, stored, { ...wanted, livingCopies: 1 }],
+      blob: { copiesWanted: 2 },
+      expected: [],
+    },
+    {
+      name: 'makes copies elsewhere while a draining node is silent',
+      nodes: [{}, { state: 'suspect', isDraining: true }, {}],
+      rows: [stored, stored],
+      blob: { copiesWanted: 2 },
+      expected: ['want 2'],
     },
     {
       name: 'moves the primary off a lost node',
@@ -429,6 +452,7 @@ function applied(blobs: readonly BlobCopies[], changes: readonly CopyChange[]): 
   return blobs.map((blob) => {
     let rows: Replica[] = [...blob.replicas];
     for (const change of changes.filter((each) => each.blobId === blob.blobId)) {
+      if (change.kind === 'rank') continue;
       const { nodeId, blobId } = change;
       const others = rows.filter((row) => row.nodeId !== nodeId);
       const own = rows.find((row) => row.nodeId === nodeId);

@@ -1,5 +1,6 @@
-import type { NodeId } from '@dfs/shared';
+import type { BlobId, NodeId } from '@dfs/shared';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
+import { livingCopiesMax } from '../metadata/blob-state.ts';
 import type { BlobCopies, CopyChange, Replica } from '../metadata/metadata-repository.ts';
 import { isConfirmed, isLost, isReachable } from './node-silence.ts';
 import { placeBlob } from './placement.ts';
@@ -13,6 +14,8 @@ export interface RepairFacts {
   readonly isOnHold: boolean;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Copies that rebalancing moves elsewhere: each is dropped once enough others are stored. */
+  readonly leaving?: ReadonlyMap<BlobId, NodeId>;
 }
 
 /** A row with what is known of its node; undefined: the node was removed. */
@@ -66,16 +69,33 @@ function planBlob(
     primary === undefined || primary.role === 'primary'
       ? []
       : [{ kind: 'promote', blobId: blob.blobId, nodeId: primary.nodeId }];
+  const changes = [...promotion, ...planRank(blob, copies, facts)];
   const expected = copies.filter((copy) => countsAsCopy(copy, facts));
   const missing = blob.copiesWanted - expected.length;
-  if (missing > 0) return [...promotion, ...planMissing(blob, missing, { copies, rooms, facts })];
-  return [...promotion, ...planSurplus(blob, copies, { primary, facts })];
+  if (missing > 0) return [...changes, ...planMissing(blob, missing, { copies, rooms, facts })];
+  return [...changes, ...planSurplus(blob, copies, { primary, facts })];
 }
+
+/** Rows of copies to be made say how many others live, so that the most endangered are made first; nodes were lost or came back since. */
+function planRank(blob: BlobCopies, copies: readonly Copy[], facts: RepairFacts): CopyChange[] {
+  const living = copies.filter((copy) => {
+    return copy.state === 'stored' && !isLost(copy.node, facts.replaceAfterMs);
+  });
+  const rank = Math.min(livingCopiesMax, living.length);
+  const isRight = ({ livingCopies = rank }: Copy) => livingCopies === rank;
+  return copies.every(isRight) ? [] : [{ kind: 'rank', blobId: blob.blobId }];
+}
+
+/** True when this copy is to be elsewhere: its node is drained, or rebalancing moves it. */
+const isLeaving = (copy: Copy, facts: RepairFacts) =>
+  copy.node?.state === 'draining' ||
+  copy.node?.isDraining === true ||
+  facts.leaving?.get(copy.blobId) === copy.nodeId;
 
 /** Copies that are there or can be expected to come about where they are. */
 const countsAsCopy = (copy: Copy, facts: RepairFacts) =>
   copy.state !== 'dropping' &&
-  copy.node?.state !== 'draining' &&
+  !isLeaving(copy, facts) &&
   !isLost(copy.node, facts.replaceAfterMs) &&
   !isRefused(copy);
 
@@ -87,11 +107,11 @@ const isRefused = (copy: Copy) =>
 function choosePrimary(copies: readonly Copy[], facts: RepairFacts): Copy | undefined {
   const primary = copies.find((copy) => copy.role === 'primary' && copy.state === 'stored');
   const mayStay =
-    primary?.node &&
-    primary.node.state !== 'draining' &&
-    !isLost(primary.node, facts.replaceAfterMs);
+    primary?.node && !isLeaving(primary, facts) && !isLost(primary.node, facts.replaceAfterMs);
   if (mayStay) return primary;
-  const heirs = copies.filter((copy) => copy.state === 'stored' && copy.node?.state === 'up');
+  const heirs = copies.filter(
+    (copy) => copy.state === 'stored' && copy.node?.state === 'up' && !isLeaving(copy, facts),
+  );
   return heirs[Math.floor(facts.random() * heirs.length)];
 }
 
@@ -143,7 +163,7 @@ function planSurplus(
   const stored = copies.filter(
     (copy) => copy.state === 'stored' && isConfirmed(copy.node) && facts.verified.has(copy.nodeId),
   );
-  const staying = stored.filter((copy) => copy.node?.state === 'up');
+  const staying = stored.filter((copy) => copy.node?.state === 'up' && !isLeaving(copy, facts));
   const pending = copies.filter((copy) => copy.state === 'wanted' || copy.state === 'corrupt');
   const promising = pending.filter((copy) => countsAsCopy(copy, facts));
   const needless = staying.length + promising.length - copiesWanted;

@@ -55,6 +55,7 @@ class TestDirectory implements NodeDirectory {
   readonly #listeners = new Set<ChangeListener>();
   recoveryReason: string | undefined;
   confirmed = true;
+  readonly removedIds: NodeId[] = [];
 
   snapshots(): readonly NodeSnapshot[] {
     return this.nodes.map(({ id, state, silentForMs, freeBytes, zone }) => {
@@ -83,6 +84,10 @@ class TestDirectory implements NodeDirectory {
 
   tell(id: NodeId, state: NodeState, isNew = false): void {
     for (const listener of this.#listeners) listener({ id, state, isNew });
+  }
+
+  removed(): readonly NodeId[] {
+    return this.removedIds;
   }
 
   recovery(): string | undefined {

@@ -71,6 +71,24 @@ export function decideDropped(draft: Draft, dropped: readonly Place[], nowMs: nu
   });
 }
 
+/** The node left for good: nothing that it held is counted on or waited for. Gives how many rows went. */
+export function decideForgetting(
+  draft: Draft,
+  nodeId: NodeId,
+  blobIds: readonly BlobId[],
+  nowMs: number,
+): number {
+  const forgotten = draft.each(blobIds, (blobId) => {
+    const blob = draft.blobs.get(blobId);
+    if (!blob || !copyOn(blob, nodeId)) return false;
+    const rest = withoutCopy(blob, nodeId, nowMs);
+    const isGone = rest.copies.length === 0 && rest.unreferencedSinceMs !== null;
+    draft.blobs.set(blobId, isGone ? null : rest);
+    return true;
+  });
+  return forgotten.filter(Boolean).length;
+}
+
 /** A node did not confirm: the drop is due again later. */
 export function decideDeferral(
   draft: Draft,

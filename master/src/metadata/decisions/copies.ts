@@ -123,14 +123,17 @@ export function decideCopyChanges(
     const blob = draft.blobs.get(change.blobId);
     // Of what nothing refers to, copies are neither made nor trimmed: collection takes it whole.
     if (!blob || blob.unreferencedSinceMs !== null) return false;
-    const after = changed(blob, change, nowMs);
+    // The writer ranks what it writes.
+    const after = change.kind === 'rank' ? { ...blob } : changed(blob, change, nowMs);
     if (after !== blob) draft.blobs.set(blob.id, after);
     return after !== blob;
   });
   return effects.filter(Boolean).length;
 }
 
-function changed(blob: BlobState, change: CopyChange, nowMs: number): BlobState {
+type RowChange = Exclude<CopyChange, { readonly kind: 'rank' }>;
+
+function changed(blob: BlobState, change: RowChange, nowMs: number): BlobState {
   const copy = copyOn(blob, change.nodeId);
   switch (change.kind) {
     case 'want':

@@ -1,5 +1,5 @@
-import type { BlobId } from '@dfs/shared';
-import type { BlobState, Copy } from '../blob-state.ts';
+import type { BlobId, NodeId } from '@dfs/shared';
+import { type BlobState, type Copy, ranked } from '../blob-state.ts';
 import type { Sql, Value, WriterSql } from '../database.ts';
 import { logValuesOf } from '../log-rows.ts';
 import type { MetadataCaches } from '../metadata-caches.ts';
@@ -39,7 +39,7 @@ export async function writeDraft(
     ...entryRows(draft.entries.changes()),
     ...treeRows(draft),
     ...fileRows(draft.files.changes()),
-    ...blobRows(draft.blobs.changes()),
+    ...blobRows(draft.blobs.changes(), draft.lostNodes),
     ...keyRows(draft),
     nodesSet: draft.nodes.changes().flatMap(({ after }) => (after ? [nodeValuesOf(after)] : [])),
     ...uploadRows(draft),
@@ -96,7 +96,10 @@ function fileRows(changes: readonly Change<string, FileRecord>[]): ChangedRows {
   };
 }
 
-function blobRows(changes: readonly Change<BlobId, BlobState>[]): ChangedRows {
+function blobRows(
+  changes: readonly Change<BlobId, BlobState>[],
+  lostNodes: ReadonlySet<NodeId>,
+): ChangedRows {
   const added: Value[][] = [];
   const updated: Value[][] = [];
   const gone: Value[][] = [];
@@ -105,7 +108,8 @@ function blobRows(changes: readonly Change<BlobId, BlobState>[]): ChangedRows {
     if (!after) gone.push([key]);
     else if (!before) added.push(blobValuesOf(after));
     else if (differs(blobValuesOf(before), blobValuesOf(after))) updated.push(blobValuesOf(after));
-    sortCopies(copies, key, before?.copies ?? [], after?.copies ?? []);
+    const copiesAfter = after ? ranked(after, lostNodes).copies : [];
+    sortCopies(copies, key, before?.copies ?? [], copiesAfter);
   }
   return {
     blobsGone: gone,

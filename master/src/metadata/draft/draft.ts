@@ -61,9 +61,17 @@ export class Draft {
   readonly log: LogRow[] = [];
   #images: Image[] = [];
 
+  /** Copies on these do not count as living. */
+  readonly lostNodes: ReadonlySet<NodeId>;
+
   /** `directoryOf`: a directory that is known to be in the database, by `entryKeyOf`. */
-  constructor(nowMs: number, directoryOf: (key: string) => Entry | undefined = () => undefined) {
+  constructor(
+    nowMs: number,
+    directoryOf: (key: string) => Entry | undefined = () => undefined,
+    lostNodes: ReadonlySet<NodeId> = new Set(),
+  ) {
     this.nowMs = nowMs;
+    this.lostNodes = lostNodes;
     this.entries = new DraftTable(this.#undo, directoryOf);
   }
 

@@ -1,4 +1,4 @@
-import { type BlobState, isLost, shortOf } from '../blob-state.ts';
+import { type BlobState, isLost, missingBytesOf, shortOf } from '../blob-state.ts';
 import type { Entry, FileRecord } from '../metadata-repository.ts';
 import { type Totals, totalNames } from '../row-changes.ts';
 import type { Draft } from './draft.ts';
@@ -40,4 +40,5 @@ function countBlob(totals: Totals, blob: BlobState | null, sign: 1 | -1): void {
   for (const copy of blob.copies) totals[copy.state] += sign;
   if (shortOf(blob) > 0) totals.short += sign;
   if (isLost(blob)) totals.lost += sign;
+  totals.missing_bytes += sign * missingBytesOf(blob);
 }

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { createTree } from './001-tree.ts';
 import { createCopies } from './002-copies.ts';
 import { createWorkingTree } from './003-working-tree.ts';
+import { createHealing } from './004-healing.ts';
 
 interface Migration {
   readonly name: string;
@@ -17,6 +18,7 @@ export function migrationSource(nowMs: number): Knex.MigrationSource<Migration> 
     { name: '001-tree', up: (knex) => createTree(knex, nowMs) },
     { name: '002-copies', up: createCopies },
     { name: '003-working-tree', up: createWorkingTree },
+    { name: '004-healing', up: createHealing },
   ];
   return {
     getMigrations: async () => [...migrations],

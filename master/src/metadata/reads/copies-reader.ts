@@ -1,6 +1,6 @@
 import type { BlobId, NodeId } from '@dfs/shared';
 import { jobIdOf } from '@dfs/shared';
-import { type BlobState, blobCopiesOf, replicaOf } from '../blob-state.ts';
+import { type BlobState, blobCopiesOf, livingCopiesMax, replicaOf } from '../blob-state.ts';
 import type { Database, Sql, Value } from '../database.ts';
 import type { MetadataCaches } from '../metadata-caches.ts';
 import type { BlobCopies, BlobCopiesPage, Replica, ReplicaState } from '../metadata-repository.ts';
@@ -45,7 +45,12 @@ export class CopiesReader {
   ): Promise<{ target: NodeId; blob: BlobCopies }[]> {
     return this.#database.read(async (sql) => {
       const limit = query.limit + query.except.size;
-      const rows = await readDue(sql, ['wanted', 'corrupt'], query.targets, { ...query, limit });
+      const rows: DueRow[] = [];
+      // From the most endangered on: mostly there is little due, and less than the limit.
+      for (let rank = 0; rank <= livingCopiesMax && rows.length < limit; rank += 1) {
+        const page = { rank, nowMs: query.nowMs, limit: limit - rows.length };
+        rows.push(...(await readDue(sql, ['wanted', 'corrupt'], query.targets, page)));
+      }
       const due = rows
         .filter((row) => !query.except.has(jobIdOf({ blobId: row.blob_id, target: row.node_id })))
         .slice(0, query.limit);
@@ -62,7 +67,7 @@ export class CopiesReader {
 
   async dueDrops(query: DueQuery & { nodes: readonly NodeId[] }): Promise<Replica[]> {
     return this.#database.read(async (sql) => {
-      const rows = await readDue(sql, ['dropping'], query.nodes, query);
+      const rows = await readDue(sql, ['dropping'], query.nodes, { ...query, rank: 0 });
       const blobs = await readBlobs(
         sql,
         rows.map((row) => row.blob_id),
@@ -98,6 +103,31 @@ export class CopiesReader {
       );
       return this.#pageOfBlobs(sql, rows, limit, (row) => row.inventory_key);
     });
+  }
+
+  async copiesOn(nodeId: NodeId): Promise<number> {
+    const [row] = await this.#database.rows<{ copies: number }>(
+      'select count(*) as copies from replicas where node_id = ?',
+      [nodeId],
+    );
+    return row?.copies ?? 0;
+  }
+
+  async lastCopiesOn(
+    nodeId: NodeId,
+    others: readonly NodeId[],
+  ): Promise<{ readonly blobs: number; readonly bytes: number }> {
+    // An id that no node has stands in for an empty list.
+    const elsewhere = others.length > 0 ? others : [''];
+    const [row] = await this.#database.rows<{ blobs: number; bytes: number }>(
+      `select count(*) as blobs, coalesce(sum(b.size_bytes), 0) as bytes
+       from replicas r join blobs b on b.id = r.blob_id
+       where r.node_id = ? and r.state = 'stored' and b.unreferenced_since is null
+       and not exists (select 1 from replicas o where o.blob_id = r.blob_id and o.state = 'stored'
+         and o.node_id in (${places(elsewhere)}))`,
+      [nodeId, ...elsewhere],
+    );
+    return { blobs: row?.blobs ?? 0, bytes: row?.bytes ?? 0 };
   }
 
   /** `rows`: one more than the page has, when there is another one. */
@@ -147,12 +177,12 @@ async function readBlobs(queries: Sql, ids: readonly BlobId[]): Promise<Map<Blob
   return blobs;
 }
 
-/** Oldest due first. One small query per node and state, joined: each walks the index of due rows just as far as the limit. */
+/** Of one rank, oldest due first. One small query per node and state, joined: each walks the index of due rows just as far as the limit. */
 async function readDue(
   sql: Sql,
   states: readonly ReplicaState[],
   nodes: readonly NodeId[],
-  { nowMs, limit }: DueQuery,
+  { nowMs, limit, rank }: DueQuery & { readonly rank: number },
 ): Promise<DueRow[]> {
   const rows: DueRow[] = [];
   for (let at = 0; at < nodes.length; at += nodesPerQuery) {
@@ -162,9 +192,9 @@ async function readDue(
       for (const state of states) {
         // The literal says to both databases that the index of rows with work left will do.
         queries.push(`select * from (select blob_id, node_id, next_attempt_at from replicas
-          where state <> 'stored' and state = ? and node_id = ? and next_attempt_at <= ?
+          where state <> 'stored' and state = ? and node_id = ? and living_copies = ? and next_attempt_at <= ?
           order by next_attempt_at limit ?) due_${queries.length}`);
-        values.push(state, node, nowMs, limit);
+        values.push(state, node, rank, nowMs, limit);
       }
     }
     rows.push(...(await sql.rows<DueRow>(queries.join(' union all '), values)));

@@ -61,6 +61,7 @@ export class OverviewReader {
       replicas: { wanted, stored, corrupt, dropping },
       blobsShort: totals.short,
       blobsWithoutCopy: totals.lost,
+      missingBytes: totals.missing_bytes,
     };
   }
 

@@ -375,6 +375,7 @@ export function describeCopies(open: OpenMetadata): void {
         replicas: statesOf({}),
         blobsShort: 0,
         blobsWithoutCopy: 0,
+        missingBytes: 0,
       };
       expect(await repository.counts()).toEqual(zero);
       const blobId = await bindBlob(repository, '/a/b/f', { content: '12345', nodes: three });
@@ -387,6 +388,7 @@ export function describeCopies(open: OpenMetadata): void {
         replicas: statesOf({ stored: 3, wanted: 2 }),
         blobsShort: 1,
         blobsWithoutCopy: 0,
+        missingBytes: 5 + 2 * 3,
       });
       const missing = { blobId, kind: 'missing' as const, detail: '' };
       await repository.recordDamage(nodeA, [missing], clock.now());
@@ -399,6 +401,7 @@ export function describeCopies(open: OpenMetadata): void {
         replicas: statesOf({ stored: 1, wanted: 3, corrupt: 1 }),
         blobsShort: 0,
         blobsWithoutCopy: 1,
+        missingBytes: 3 * 5 + 3,
       });
       await repository.recordReplications([attempt(blobId, nodeB)], later(0));
       await repository.bindFiles([bindRequest('/a/b/f', { content: '1' })]);

@@ -2,6 +2,7 @@ import { describe } from 'vitest';
 import { describeBinding } from './bind-suite.ts';
 import { describeCollection } from './collection-suite.ts';
 import { describeCopies } from './copies-suite.ts';
+import { describeHealing } from './healing-suite.ts';
 import { describeInventories } from './inventory-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
@@ -18,6 +19,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('races', () => describeRaces(open));
     describe('copies', () => describeCopies(open));
     describe('inventories', () => describeInventories(open));
+    describe('healing', () => describeHealing(open));
     describe('collection', () => describeCollection(open));
     describe('keeping', () => describeKeeping(open));
     describe('snapshots', () => describeSnapshots(open));

@@ -31,10 +31,18 @@ const contradictions: Readonly<Record<string, string>> = {
     or (sum(case when state = 'stored' then 1 else 0 end) > 0
     and sum(case when role = 'primary' and state = 'stored' then 1 else 0 end) <> 1)`,
   'work without a time': `select blob_id from replicas where (state = 'stored') <> (next_attempt_at is null)`,
+  'copies to be made with a wrong number of living ones': `select r.blob_id from replicas r
+    join (select b.id, (select count(*) from replicas o where o.blob_id = b.id and o.state = 'stored') as stored
+      from blobs b) s on s.id = r.blob_id
+    where r.living_copies <> case when r.state not in ('wanted', 'corrupt') then 0
+    when s.stored > 3 then 3 else s.stored end`,
   'wrong totals': `select id from totals where
     files <> (select count(*) from entries where kind = 'file')
     or directories <> (select count(*) from entries where kind = 'directory' and id not in ('${rootId}', '${trashId}'))
     or logical_bytes <> (select coalesce(sum(size_bytes), 0) from files)
+    or missing_bytes <>
+      (select coalesce(sum(b.size_bytes), 0) from replicas r join blobs b on b.id = r.blob_id where r.state in ('wanted', 'corrupt'))
+      + (select coalesce(sum(b.size_bytes * b.short), 0) from blobs b)
     or short <> (select count(*) from blobs where blobs.short > 0)
     or lost <> (select count(*) from blobs b where b.unreferenced_since is null
       and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored'))

@@ -29,6 +29,7 @@ export class TestPublicServer {
     replicas: { wanted: 0, stored: 0, corrupt: 0, dropping: 0 },
     blobsShort: 0,
     blobsWithoutCopy: 0,
+    missingBytes: 0,
   };
   port = 0;
   readonly #server: Server;
@@ -126,6 +127,7 @@ export class TestPublicServer {
       find: (id) => this.nodes.find((node) => node.id === id),
       recovery: () => this.recovery,
       isConfirmed: () => true,
+      removed: () => [],
       storeOf: () => {
         throw new StoreError('unavailable', 'There are no nodes here.');
       },
