@@ -57,6 +57,7 @@ describe('an answer that is not in our words', () => {
     [410, 'expired'],
     [412, 'precondition-failed'],
     [413, 'too-large'],
+    [415, 'unsupported-media-type'],
     [416, 'range-not-satisfiable'],
     [418, 'invalid-request'],
     [421, 'wrong-node'],

@@ -2,7 +2,7 @@
  * Every way in which this system refuses or fails, as one closed list. Each front translates a kind
  * into its protocol's words by one table, and the compiler asks it about a new kind.
  *
- * `digest-mismatch` is the sender's bytes, `corrupt` is a copy of ours. `unavailable` may succeed later.
+ * `digest-mismatch` is the sender's bytes, `corrupt` is a copy of ours. `unavailable` may succeed later. `other-server`: it would have to be done elsewhere.
  */
 export const storeErrorKinds = [
   'invalid-request',
@@ -19,8 +19,10 @@ export const storeErrorKinds = [
   'idempotency-conflict',
   'precondition-failed',
   'too-large',
+  'unsupported-media-type',
   'range-not-satisfiable',
   'wrong-node',
+  'other-server',
   'wrong-cluster',
   'stale-epoch',
   'expired',
@@ -75,8 +77,10 @@ export const httpStatusOf: Readonly<Record<StoreErrorKind, number>> = {
   'idempotency-conflict': 409,
   'precondition-failed': 412,
   'too-large': 413,
+  'unsupported-media-type': 415,
   'range-not-satisfiable': 416,
   'wrong-node': 421,
+  'other-server': 502,
   'wrong-cluster': 409,
   'stale-epoch': 409,
   expired: 410,
@@ -128,6 +132,7 @@ const kindOfStatus: Readonly<Record<number, StoreErrorKind>> = {
   410: 'expired',
   412: 'precondition-failed',
   413: 'too-large',
+  415: 'unsupported-media-type',
   416: 'range-not-satisfiable',
   421: 'wrong-node',
   429: 'too-many-requests',

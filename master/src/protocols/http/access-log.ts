@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { StoreErrorKind } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { Metrics } from '../../metrics.ts';
 import type { Exchange } from './exchange.ts';
@@ -8,6 +9,9 @@ const clientGoneStatus = 499;
 const pathMaxLength = 500;
 /** Machines ask for these every few seconds: their lines would bury the others. */
 const probes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
+
+/** The client left, or wants of this server what is another's: whatever the status, nothing is wrong here. */
+const faultsOfClients: ReadonlySet<StoreErrorKind> = new Set(['cancelled', 'other-server']);
 
 /** How much had gone over a connection when its last exchange ended: what came since is of the next one. */
 const bytesBefore = new WeakMap<Socket, { received: number; sent: number }>();
@@ -30,7 +34,7 @@ export function recordExchange(
     const isCut = !response.writableFinished;
     const code = failure?.kind ?? (isCut ? 'cancelled' : undefined);
     const isOurFault =
-      failure !== undefined && failure.kind !== 'cancelled' && (status >= 500 || isCut);
+      failure !== undefined && !faultsOfClients.has(failure.kind) && (status >= 500 || isCut);
     const before = bytesBefore.get(socket);
     const receivedBytes = socket.bytesRead - (before?.received ?? 0);
     const sentBytes = socket.bytesWritten - (before?.sent ?? 0);
