@@ -21,6 +21,10 @@ export const configFileOf = (environment: Environment) =>
 export const dataDirOf = (environment: Environment) =>
   join(environment['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'dfs');
 
+/** What the command remembers of its user: `dfs` under `XDG_STATE_HOME`, else under `~/.local/state`. */
+export const stateDirOf = (environment: Environment) =>
+  join(environment['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'dfs');
+
 /** Address and key from `DFS_URL` and `DFS_KEY` (or the file `DFS_KEY_FILE`), else from the configuration file, else the default address without a key. */
 export function readClientConfig(environment: Environment): ClientConfig {
   const file = readConfigFile(configFileOf(environment));

@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, type Stats } from 'node:fs';
 import { type FileHandle, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { parseFilePath, rootPath, StoreError, urlPathOf } from '@dfs/shared';
-import type { StoreApi } from '../api.ts';
+import { rootPath, StoreError, urlPathOf } from '@dfs/shared';
 import {
   type Downloaded,
   type DownloadTelling,
@@ -15,6 +14,7 @@ import {
 import { outputFailure } from '../failure.ts';
 import { bytesText, print, printJson, shown } from '../output.ts';
 import { noProgress, type Progress, showProgress } from '../progress.ts';
+import type { Session } from '../session.ts';
 
 export interface GetCommandOptions {
   readonly json?: boolean;
@@ -25,12 +25,13 @@ export interface GetCommandOptions {
  * Rejects with `StoreError`; no file is left then.
  */
 export async function get(
-  api: StoreApi,
+  session: Session,
   remote: string,
   local: string | undefined,
   options: GetCommandOptions,
 ): Promise<void> {
-  const { urlPath, name } = locate(remote);
+  const { api } = session;
+  const { urlPath, name } = locate(session, remote);
   const tells = (progressOf: (sizeBytes: number) => Progress) =>
     tellingOf(progressOf, { tellsRetries: !options.json });
   if (local === '-') {
@@ -125,10 +126,10 @@ async function followLinks(target: string): Promise<string> {
 }
 
 /** A path of the store, or `id:<file id>`. */
-function locate(remote: string): { urlPath: string; name: string } {
+function locate(session: Session, remote: string): { urlPath: string; name: string } {
   const id = /^id:(.+)$/.exec(remote)?.[1];
   if (id !== undefined) return { urlPath: `/api/v1/files/${encodeURIComponent(id)}`, name: id };
-  const path = parseFilePath(remote);
+  const path = session.path(remote);
   if (path === rootPath) throw isDirectoryError(path);
   return { urlPath: `/fs${urlPathOf(path)}`, name: basename(path) };
 }

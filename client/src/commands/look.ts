@@ -3,7 +3,6 @@ import {
   type ListAnswerEntry,
   type LogAnswer,
   type NodeAnswer,
-  parseFilePath,
   type ReplicaAnswer,
   type StatAnswer,
   type StatusAnswer,
@@ -12,6 +11,7 @@ import {
 import type { StoreApi } from '../api.ts';
 import { linesOf } from '../lines.ts';
 import { bytesText, print, printJson, printTable, shown, timeText } from '../output.ts';
+import type { Session } from '../session.ts';
 
 interface JsonOption {
   readonly json?: boolean;
@@ -21,13 +21,13 @@ const pageEntries = 1_000;
 
 /** `dfs ls`: a directory's entries, page by page; with `--json` one array, written as it comes. */
 export async function list(
-  api: StoreApi,
+  session: Session,
   path: string,
   options: JsonOption & { long?: boolean },
 ): Promise<void> {
-  const urlPath = urlPathOf(parseFilePath(path)).replace(/\/?$/, '/');
+  const urlPath = urlPathOf(session.path(path)).replace(/\/?$/, '/');
   let count = 0;
-  for await (const entry of entriesOf(api, urlPath)) {
+  for await (const entry of entriesOf(session.api, urlPath)) {
     if (options.json)
       process.stdout.write(`${count === 0 ? '[\n  ' : ',\n  '}${JSON.stringify(entry)}`);
     else print(options.long ? longLine(entry) : nameOf(entry));
@@ -58,8 +58,14 @@ function longLine(entry: ListAnswerEntry): string {
 }
 
 /** `dfs stat`: everything known of a name. */
-export async function statPath(api: StoreApi, path: string, { json }: JsonOption): Promise<void> {
-  const answer = await api.getJson<StatAnswer>(`/api/v1/stat${urlPathOf(parseFilePath(path))}`);
+export async function statPath(
+  session: Session,
+  path: string,
+  { json }: JsonOption,
+): Promise<void> {
+  const answer = await session.api.getJson<StatAnswer>(
+    `/api/v1/stat${urlPathOf(session.path(path))}`,
+  );
   if (json) return printJson(answer);
   const lines: [string, string | undefined][] = [
     ['path', shown(answer.path)],
@@ -81,9 +87,13 @@ export async function statPath(api: StoreApi, path: string, { json }: JsonOption
 }
 
 /** `dfs replicas`: where the copies of a file are. */
-export async function replicas(api: StoreApi, path: string, { json }: JsonOption): Promise<void> {
-  const answer = await api.getJson<ReplicaAnswer[]>(
-    `/api/v1/replicas${urlPathOf(parseFilePath(path))}`,
+export async function replicas(
+  session: Session,
+  path: string,
+  { json }: JsonOption,
+): Promise<void> {
+  const answer = await session.api.getJson<ReplicaAnswer[]>(
+    `/api/v1/replicas${urlPathOf(session.path(path))}`,
   );
   if (json) return printJson(answer);
   printTable(
@@ -111,25 +121,25 @@ export async function nodes(api: StoreApi, { json }: JsonOption): Promise<void> 
 
 /** `dfs log`: the attempts at copying, newest last; `--follow` goes on with what comes. */
 export async function log(
-  api: StoreApi,
+  session: Session,
   path: string | undefined,
   options: JsonOption & { lines?: number; follow?: boolean },
 ): Promise<void> {
   const query = new URLSearchParams();
-  if (path !== undefined) query.set('path', parseFilePath(path));
+  if (path !== undefined) query.set('path', session.path(path));
   if (options.lines !== undefined) query.set('limit', String(options.lines));
   if (!options.follow) {
-    const rows = await api.getJson<LogAnswer[]>(`/api/v1/log?${query}`);
+    const rows = await session.api.getJson<LogAnswer[]>(`/api/v1/log?${query}`);
     // Rows outlive their file; where there are none, a name that does not exist is said.
     if (rows.length === 0 && path !== undefined) {
-      await api.getJson<StatAnswer>(`/api/v1/stat${urlPathOf(parseFilePath(path))}`);
+      await session.api.getJson<StatAnswer>(`/api/v1/stat${urlPathOf(session.path(path))}`);
     }
     if (options.json) return printJson(rows);
     for (const row of rows) print(logLine(row));
     return;
   }
   query.set('follow', '1');
-  const { body } = await api.open(`/api/v1/log?${query}`);
+  const { body } = await session.api.open(`/api/v1/log?${query}`);
   for await (const line of linesOf(body)) {
     print(options.json ? line : logLine(JSON.parse(line) as LogAnswer));
   }

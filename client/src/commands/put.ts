@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { checkName, type PutAnswer, parseFilePath, StoreError, urlPathOf } from '@dfs/shared';
+import { checkName, type FilePath, type PutAnswer, StoreError, urlPathOf } from '@dfs/shared';
 import type { StoreApi } from '../api.ts';
 import { bytesText, print, printJson, shown } from '../output.ts';
 import { noProgress, showProgress } from '../progress.ts';
+import type { Session } from '../session.ts';
 import { putLocalFile, putStream, wholeBytesMax } from '../upload.ts';
 
 export interface PutCommandOptions {
@@ -19,16 +20,17 @@ export interface PutCommandOptions {
 /** What is put where: `local` is a path or `-`; `remote` the asked path in the store. */
 interface Upload {
   readonly local: string;
-  readonly remote: string;
+  readonly remote: FilePath;
 }
 
 /** `dfs put`: stores files, prints what each became. Goes through all of them; rejects at the end with the first failure. */
 export async function put(
-  api: StoreApi,
+  session: Session,
   args: readonly string[],
   options: PutCommandOptions,
 ): Promise<void> {
-  const uploads = await planUploads(args, options.to);
+  const { api } = session;
+  const uploads = await planUploads(session, args, options.to);
   const answers: PutAnswer[] = [];
   const failures: Failure[] = [];
   for (const upload of uploads) {
@@ -68,21 +70,25 @@ function inOne(failures: readonly Failure[], uploadCount: number): StoreError {
 
 /**
  * Which local file goes where. The target is `--to`, or the last of several arguments when it cannot be meant as a local file: it starts or ends with a slash
- * and no such file is here, or it follows `-`. A target that ends in a slash, or is the target of several files, is a directory.
+ * and no such file is here, or it follows `-`. A target that ends in a slash or in a dot name, or is the target of several files, is a directory.
  */
-async function planUploads(args: readonly string[], to: string | undefined): Promise<Upload[]> {
+async function planUploads(
+  session: Session,
+  args: readonly string[],
+  to: string | undefined,
+): Promise<Upload[]> {
   const last = args.at(-1) ?? '';
   const isLastTarget = to === undefined && args.length > 1 && (await isTarget(args, last));
   const sources = isLastTarget ? args.slice(0, -1) : args;
-  const target = to ?? (isLastTarget ? last : '/');
+  const target = to ?? (isLastTarget ? last : './');
   if (target === '') {
     throw new StoreError('invalid-request', 'The target of the upload is empty.', {
       hint: 'Name a path of the store, such as /2026/final.pdf, or / for the top directory.',
     });
   }
-  const isDirectory = target.endsWith('/') || sources.length > 1;
+  const isDirectory = /(^|\/)\.{0,2}$/.test(target) || sources.length > 1;
   return sources.map((local) => {
-    if (!isDirectory) return { local, remote: parseFilePath(target) };
+    if (!isDirectory) return { local, remote: session.path(target) };
     if (local === '-') {
       throw new StoreError('invalid-request', 'Standard input has no name.', {
         hint: 'Name the file: dfs put - report.txt',
@@ -90,7 +96,7 @@ async function planUploads(args: readonly string[], to: string | undefined): Pro
     }
     return {
       local,
-      remote: parseFilePath(`${target}/${checkName(basename(local))}`.replace(/\/+/g, '/')),
+      remote: session.path(`${target}/${checkName(basename(local))}`.replace(/\/+/g, '/')),
     };
   });
 }
@@ -110,7 +116,7 @@ async function putOne(
   const query = new URLSearchParams({ onConflict: options.onConflict });
   if (options.public) query.set('mode', 'public');
   if (options.minCopies !== undefined) query.set('minCopies', String(options.minCopies));
-  const path = `/fs${urlPathOf(parseFilePath(remote))}?${query}`;
+  const path = `/fs${urlPathOf(remote)}?${query}`;
   // One key for all attempts: an upload whose answer was lost is not stored twice.
   const headers = {
     'Idempotency-Key': randomUUID(),
@@ -170,7 +176,7 @@ async function putStdin(
 }
 
 function lineOf({ remote }: Upload, answer: PutAnswer): string {
-  const renamed = answer.path === parseFilePath(remote) ? '' : ` (${shown(remote)} was taken)`;
+  const renamed = answer.path === remote ? '' : ` (${shown(remote)} was taken)`;
   const copies = `${answer.copies.stored} of ${answer.copies.wanted} copies so far`;
   return `${shown(answer.path)}${renamed}  ${bytesText(answer.size)}  md5 ${answer.md5}  on ${answer.primary.name}, ${copies}`;
 }

@@ -394,7 +394,9 @@ describe('bad input to the command', () => {
 
   it.each([
     [['get', '/absent.txt'], 3],
-    [['get', '../escape.txt'], 2],
+    [['get', '../escape.txt'], 3],
+    [['get', ''], 2],
+    [['get', 'a//b'], 2],
     [['get', 'id:nonsense'], 2],
     [['put', '/no/such/file.txt'], 2],
     [['put', '/tmp'], 2],

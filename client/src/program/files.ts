@@ -36,7 +36,7 @@ Examples:
     )
     .action(async (files: string[], options) => {
       const { put } = await import('../commands/put.ts');
-      await put(session.api, files, options);
+      await put(session, files, options);
     });
   program
     .command('get')
@@ -53,17 +53,17 @@ Examples:
     )
     .action(async (path: string, local: string | undefined, options) => {
       const { get } = await import('../commands/get.ts');
-      await get(session.api, path, local, options);
+      await get(session, path, local, options);
     });
   program
     .command('ls')
     .description('list a directory')
-    .argument('[path]', 'a directory of the store', '/')
+    .argument('[path]', 'a directory of the store', '.')
     .option('-l, --long', 'sizes and times as well')
     .addOption(json())
     .addHelpText('after', '\nExample:\n  dfs ls -l /photos')
     .action(async (path: string, options) => {
       const { list } = await import('../commands/look.ts');
-      await list(session.api, path, options);
+      await list(session, path, options);
     });
 }

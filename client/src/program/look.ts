@@ -14,7 +14,7 @@ export function addLookCommands(program: Command, session: Session): void {
     .addHelpText('after', '\nExample:\n  dfs stat report.pdf')
     .action(async (path: string, options) => {
       const { statPath } = await import('../commands/look.ts');
-      await statPath(session.api, path, options);
+      await statPath(session, path, options);
     });
   program
     .command('replicas')
@@ -24,7 +24,7 @@ export function addLookCommands(program: Command, session: Session): void {
     .addHelpText('after', '\nExample:\n  dfs replicas report.pdf')
     .action(async (path: string, options) => {
       const { replicas } = await import('../commands/look.ts');
-      await replicas(session.api, path, options);
+      await replicas(session, path, options);
     });
   program
     .command('nodes')
@@ -49,7 +49,7 @@ export function addLookCommands(program: Command, session: Session): void {
     .addHelpText('after', '\nExamples:\n  dfs log -n 20\n  dfs log report.pdf\n  dfs log --follow')
     .action(async (path: string | undefined, options) => {
       const { log } = await import('../commands/look.ts');
-      await log(session.api, path, options);
+      await log(session, path, options);
     });
   program
     .command('status')
