@@ -133,6 +133,15 @@ export class Database {
     }
   }
 
+  /** Runs `work` in one transaction of the writing connection, on both databases: for what is no batch. Resolves once it is committed and synced. */
+  async transaction<Result>(work: (sql: Sql) => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#writer.transaction((transaction) => work(inTurn(sqlOf(transaction))));
+    } catch (error) {
+      throw storeErrorOf(error);
+    }
+  }
+
   /** Runs `work` on one connection that sees the database as it was at its first query. */
   async read<Result>(work: (sql: Sql) => Promise<Result>): Promise<Result> {
     try {

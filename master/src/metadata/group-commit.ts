@@ -46,6 +46,7 @@ export class GroupCommit {
   readonly #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #isClosed = false;
+  #isSuspended = false;
   #journalNumber = 0;
   /** The writing connection on which the number was read; 0: it must be read anew. */
   #session = 0;
@@ -65,12 +66,26 @@ export class GroupCommit {
    */
   submit<Result>(operation: WriteOperation<Result>): Promise<Result> {
     if (this.#isClosed) return Promise.reject(closed());
+    if (this.#isSuspended) return Promise.reject(beingRestored());
     if (this.#waiting.length >= waitingMax) return Promise.reject(tooMany());
     const result = new Promise<unknown>((resolve, reject) => {
       this.#waiting.push({ operation, resolve, reject });
     });
     this.#running ??= this.#run();
     return result as Promise<Result>;
+  }
+
+  /** Commits what waits and refuses all others with `in-recovery` until `resume`: the tables are rebuilt by other means. */
+  async suspend(): Promise<void> {
+    this.#isSuspended = true;
+    await this.#running;
+  }
+
+  resume(): void {
+    // Whatever was known of the tables may be wrong now.
+    this.#session = 0;
+    this.#parts.caches.clear();
+    this.#isSuspended = false;
   }
 
   /** Commits what waits and takes no more. */
@@ -181,6 +196,11 @@ function settle(batch: readonly Waiting[], outcomes: readonly Outcome[]): void {
 }
 
 const closed = () => new StoreError('unavailable', 'The metadata database is closed.');
+const beingRestored = () =>
+  new StoreError('in-recovery', 'The metadata database is being restored.', {
+    hint: 'Wait for "dfs restore" to end; when it broke off, run it again.',
+    retryAfterSeconds: 30,
+  });
 const tooMany = () =>
   new StoreError('unavailable', 'Too many writes wait for the metadata database.', {
     hint: 'Try again in a moment.',

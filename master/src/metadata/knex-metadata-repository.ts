@@ -51,12 +51,16 @@ import { purge } from './purge.ts';
 import { CopiesReader } from './reads/copies-reader.ts';
 import { OverviewReader } from './reads/overview-reader.ts';
 import { TreeReader } from './reads/tree-reader.ts';
+import { KnexMetadataRestore } from './restore/knex-metadata-restore.ts';
+import type { MetadataRestore } from './restore/restore-types.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
 
 export interface KnexMetadataRepositoryParts {
   readonly database: Database;
   readonly identity: ClusterIdentity;
+  /** A restore of this database began and did not end. */
+  readonly isRestoreUnfinished: boolean;
   readonly clock: Clock;
   readonly logger?: NonNullable<GroupCommitParts['logger']>;
   /** About how many names, contents and copies of blobs are kept in memory, each. */
@@ -74,12 +78,15 @@ export class KnexMetadataRepository implements MetadataRepository {
   readonly #tree: TreeReader;
   readonly #copies: CopiesReader;
   readonly #overview: OverviewReader;
+  readonly restore: MetadataRestore;
+  #identity: ClusterIdentity;
   #closing: Promise<void> | undefined;
 
   constructor(parts: KnexMetadataRepositoryParts) {
     const { database, clock, logger } = parts;
     const caches = new MetadataCaches(parts.cacheSize);
     this.#parts = parts;
+    this.#identity = parts.identity;
     this.#writes = new GroupCommit({
       database,
       clock,
@@ -89,6 +96,15 @@ export class KnexMetadataRepository implements MetadataRepository {
     this.#tree = new TreeReader(database, caches);
     this.#copies = new CopiesReader(database, caches);
     this.#overview = new OverviewReader(database);
+    this.restore = new KnexMetadataRestore({
+      database,
+      writes: this.#writes,
+      clock,
+      isUnfinished: parts.isRestoreUnfinished,
+      adopted: (identity) => {
+        this.#identity = identity;
+      },
+    });
   }
 
   /** Reads where the journal stands. Called once, before anything else. */
@@ -97,7 +113,7 @@ export class KnexMetadataRepository implements MetadataRepository {
   }
 
   identity(): ClusterIdentity {
-    return this.#parts.identity;
+    return this.#identity;
   }
 
   journalNumber(): number {
@@ -226,7 +242,7 @@ export class KnexMetadataRepository implements MetadataRepository {
   }
 
   compareInventory(comparison: InventoryComparison): Promise<InventoryFindings> {
-    return compareInventory(this.#writes, this.#parts.identity, comparison);
+    return compareInventory(this.#writes, this.#identity, comparison);
   }
 
   releaseUnreferenced(query: ReleaseQuery): Promise<number> {
@@ -315,12 +331,13 @@ export class KnexMetadataRepository implements MetadataRepository {
   }
 
   async journalRecords(after: number, limit: number): Promise<readonly JournalRecord[]> {
-    const { epoch } = this.#parts.identity;
+    const { epoch } = this.#identity;
     return readJournal(this.#parts.database, { after, limit, epoch });
   }
 
   snapshot({ isConsistent }: { readonly isConsistent: boolean }): AsyncIterable<string> {
-    const { database, identity, clock } = this.#parts;
+    const { database, clock } = this.#parts;
+    const identity = this.#identity;
     const write = isConsistent ? consistentSnapshot : fuzzySnapshot;
     return write({ database, identity, nowMs: () => clock.now() });
   }

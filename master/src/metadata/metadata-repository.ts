@@ -10,6 +10,7 @@ import type {
   StoredBlob,
 } from '@dfs/shared';
 import type { JournalSource } from './journal-source.ts';
+import type { MetadataRestore } from './restore/restore-types.ts';
 
 export type EntryKind = 'file' | 'directory';
 export type Visibility = 'inherit' | 'public' | 'private';
@@ -255,7 +256,10 @@ export interface StoreCounts {
  * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.
  */
 export interface MetadataRepository extends JournalSource {
+  /** Changed only by a restore. */
   identity(): ClusterIdentity;
+  /** Rebuilds this database from what others keep of it. */
+  readonly restore: MetadataRestore;
   /** Number of the last committed row of `changes`; 0 on a new database. */
   journalNumber(): number;
   /** No file, directory or blob was ever recorded. */

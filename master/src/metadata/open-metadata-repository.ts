@@ -13,6 +13,7 @@ import type { GroupCommitParts } from './group-commit.ts';
 import { KnexMetadataRepository } from './knex-metadata-repository.ts';
 import type { ClusterIdentity, MetadataRepository } from './metadata-repository.ts';
 import { migrationSource } from './migrations/index.ts';
+import { isRestoreUnfinished } from './restore/knex-metadata-restore.ts';
 
 export interface OpenMetadataOptions {
   /** `postgres://…`. Without it, `sqliteFile` is used. */
@@ -47,6 +48,7 @@ export async function openMetadataRepository(
     const repository = new KnexMetadataRepository({
       database,
       identity: await readIdentity(database),
+      isRestoreUnfinished: await isRestoreUnfinished(database),
       clock,
       ...(logger === undefined ? {} : { logger }),
       cacheSize: options.cacheSize ?? defaultCacheSize,

@@ -3,6 +3,7 @@ import { createTree } from './001-tree.ts';
 import { createCopies } from './002-copies.ts';
 import { createWorkingTree } from './003-working-tree.ts';
 import { createHealing } from './004-healing.ts';
+import { createRestore } from './005-restore.ts';
 
 interface Migration {
   readonly name: string;
@@ -19,6 +20,7 @@ export function migrationSource(nowMs: number): Knex.MigrationSource<Migration> 
     { name: '002-copies', up: createCopies },
     { name: '003-working-tree', up: createWorkingTree },
     { name: '004-healing', up: createHealing },
+    { name: '005-restore', up: createRestore },
   ];
   return {
     getMigrations: async () => [...migrations],

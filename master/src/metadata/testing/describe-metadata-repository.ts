@@ -8,6 +8,7 @@ import { describeKeeping } from './keeping-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
 import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
+import { describeRestores } from './restore-suite.ts';
 import { describeSnapshots } from './snapshot-suite.ts';
 import { describeTree } from './tree-suite.ts';
 
@@ -23,6 +24,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('collection', () => describeCollection(open));
     describe('keeping', () => describeKeeping(open));
     describe('snapshots', () => describeSnapshots(open));
+    describe('restores', () => describeRestores(open));
     describe('any mixture', () => describeRandomWrites(open));
   });
 }

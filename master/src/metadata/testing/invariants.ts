@@ -64,7 +64,7 @@ const contradictions: Readonly<Record<string, string>> = {
     left join trash t on t.entry_id = e.id where e.parent_id = '${trashId}' and t.entry_id is null
     union all select t.entry_id from trash t left join entries e on e.id = t.entry_id and e.parent_id = '${trashId}'
     where e.id is null`,
-  'gaps in the journal': `select number from changes where number > 1
+  'gaps in the journal': `select number from changes where number > (select min(number) from changes)
     and number - 1 not in (select number from changes)`,
 };
 

@@ -40,7 +40,7 @@ export function describeRandomWrites(open: OpenMetadata): void {
 }
 
 /** mulberry32: the same numbers for the same seed. */
-function randomOf(seed: number): () => number {
+export function randomOf(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -50,7 +50,7 @@ function randomOf(seed: number): () => number {
   };
 }
 
-class RandomWrites {
+export class RandomWrites {
   readonly #harness: MetadataHarness;
   readonly #random: () => number;
   readonly #requests: BindRequest[] = [];

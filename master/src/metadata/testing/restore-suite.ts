@@ -1,0 +1,262 @@
+import {
+  type ClusterId,
+  newClusterId,
+  type RowImage,
+  type SnapshotEnd,
+  type SnapshotHead,
+  type SnapshotLine,
+  type StoredBlob,
+} from '@dfs/shared';
+import { expect, it } from 'vitest';
+import type { MetadataRepository, NamedFile } from '../metadata-repository.ts';
+import { journaledTables } from '../snapshot/journaled-tables.ts';
+import { expectNoContradictions } from './invariants.ts';
+import {
+  bind,
+  bindBlob,
+  copiesOf,
+  kindOf,
+  listed,
+  nodeA,
+  nodeB,
+  onNewDatabase,
+  path,
+} from './metadata-fixtures.ts';
+import type { MetadataHarness, OpenMetadata } from './metadata-harness.ts';
+import { RandomWrites, randomOf } from './random-suite.ts';
+import { linesIn } from './snapshot-suite.ts';
+
+/** Rebuilding a database from what left another one. */
+export function describeRestores(open: OpenMetadata): void {
+  it(
+    'is equal to the live database after a snapshot that was taken during random writes and the records after it, replayed twice or once',
+    onTwoDatabases(open, async (live, copy) => {
+      const seed = Number(
+        process.env['DFS_SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31),
+      );
+      const writes = new RandomWrites(live, randomOf(seed));
+      const round = () => Promise.all(Array.from({ length: 12 }, () => writes.one()));
+      for (let i = 0; i < 15; i += 1) await round();
+      const lines: SnapshotLine[] = [];
+      for await (const piece of live.repository.snapshot({ isConsistent: false })) {
+        lines.push(...(linesIn(piece) as SnapshotLine[]));
+        await round();
+      }
+      await round();
+      const { restore } = copy.repository;
+      await restore.begin('whole');
+      await load(copy.repository, imagesIn(lines));
+      const { from } = (lines[0] as SnapshotHead).snapshot;
+      const records = await live.repository.journalRecords(from, 100_000);
+      for (const { images } of records.slice(0, Math.floor(records.length / 2))) {
+        await restore.applyImages(images);
+      }
+      await load(
+        copy.repository,
+        records.flatMap(({ images }) => images),
+      );
+      expect(await journaledRows(copy), `seed ${seed}`).toEqual(await journaledRows(live));
+      await finish(copy.repository, live.repository.journalNumber());
+      await expectNoContradictions(copy, `seed ${seed}`);
+    }),
+  );
+
+  it(
+    'serves what it rebuilt at once: names, contents, directories, visibility, and copies where nodes hold them',
+    onTwoDatabases(open, async (live, copy) => {
+      const blobId = await bindBlob(live.repository, '/a/b/file', {
+        content: 'hello',
+        nodes: [nodeA, nodeB],
+        visibility: 'public',
+      });
+      await live.repository.makeDirectory(path('/empty/one'));
+      await bind(live.repository, '/gone');
+      await live.repository.removeEntry(path('/gone'));
+      const { restore } = copy.repository;
+      await restore.begin('whole');
+      await load(copy.repository, await snapshotImages(live.repository));
+      await restore.adopt({ clusterId: newClusterId(), epoch: 7 }, 5);
+      expect(await restore.mend()).toEqual({ namesWithoutContent: [], orphans: 0 });
+      const held = listed(live.repository, blobId, 'hello', { storedAtMs: 5 });
+      expect(await restore.addCopies(nodeB, [held])).toMatchObject({ known: 1, unknown: 0 });
+      expect(await restore.addCopies(nodeA, [{ ...held, storedAtMs: 9 }])).toMatchObject({
+        known: 1,
+      });
+      await restore.derive();
+      await restore.end();
+      expect(copy.repository.identity().epoch).toBe(7);
+      expect(copy.repository.journalNumber()).toBe(6);
+      const before = (await live.repository.findFile(path('/a/b/file'))) as NamedFile;
+      expect(await copy.repository.findFile(path('/a/b/file'))).toEqual(before);
+      expect(await copiesOf(copy.repository, blobId)).toBe('A:stored B:stored*');
+      expect(await copy.repository.findEntry(path('/empty/one'))).toBeDefined();
+      expect(await copy.repository.findEntry(path('/gone'))).toBeUndefined();
+      expect(await copy.repository.counts()).toMatchObject({
+        files: 1,
+        blobsShort: 0,
+        blobsWithoutCopy: 0,
+      });
+      await expectNoContradictions(copy, 'restored');
+      const [next] = await copy.repository.journalRecords(5, 10);
+      expect(next).toMatchObject({ number: 6, epoch: 7, images: [] });
+      await bind(copy.repository, '/after');
+      await expectNoContradictions(copy, 'written to');
+    }),
+  );
+
+  it(
+    'refuses writes while the tables are rebuilt, and stays unfinished until its end, also when it dies',
+    onTwoDatabases(open, async (live, copy) => {
+      for (const name of ['/a', '/b']) await bind(live.repository, name);
+      const images = await snapshotImages(live.repository);
+      await copy.repository.restore.begin('whole');
+      await expect(bind(copy.repository, '/c')).rejects.toMatchObject(kindOf('in-recovery'));
+      await load(copy.repository, images.slice(0, images.length / 2));
+      const again = await copy.reopen();
+      expect(again.restore.isUnfinished).toBe(true);
+      await again.restore.begin('whole');
+      await load(again, images);
+      await finish(again, 2);
+      expect(again.restore.isUnfinished).toBe(false);
+      expect((await copy.reopen()).restore.isUnfinished).toBe(false);
+      expect(await journaledRows(copy)).toEqual(await journaledRows(live));
+      await expectNoContradictions(copy, 'begun twice');
+    }),
+  );
+
+  it(
+    'adds newer changes to a database that is behind, and keeps the states of its copies',
+    onTwoDatabases(open, async (live, copy) => {
+      const old = await bindBlob(live.repository, '/old', { content: 'x', nodes: [nodeA, nodeB] });
+      await copy.repository.restore.begin('whole');
+      await load(copy.repository, await snapshotImages(live.repository));
+      await copy.repository.restore.adopt(live.repository.identity(), 0);
+      await copy.repository.restore.addCopies(nodeA, [listed(live.repository, old, 'x')]);
+      await copy.repository.restore.derive();
+      await copy.repository.restore.end();
+      await bind(live.repository, '/new');
+      await live.repository.removeEntry(path('/old'));
+      const { restore } = copy.repository;
+      await restore.begin('replay');
+      for (const { images } of await live.repository.journalRecords(1, 10)) {
+        await restore.applyImages(images);
+      }
+      await finish(copy.repository, live.repository.journalNumber());
+      expect(await journaledRows(copy)).toEqual(await journaledRows(live));
+      expect(await copiesOf(copy.repository, old)).toBe('A:stored*');
+      await expectNoContradictions(copy, 'replayed');
+    }),
+  );
+
+  it(
+    'mends what a journal with a hole left: no name without content, no entry without a way to it',
+    onNewDatabase(open, async (harness) => {
+      const { repository } = harness;
+      const { restore } = repository;
+      await bind(repository, '/a/b/c/file');
+      await bind(repository, '/a/other');
+      const images = await snapshotImages(repository);
+      const idOf = (name: string) =>
+        images.find(({ row }) => (row as { name?: string } | undefined)?.name === name)?.key[
+          'id'
+        ] as string;
+      const a = images.find((image) => image.key['id'] === idOf('a')) as RowImage;
+      await restore.begin('whole');
+      await load(repository, [
+        ...images.filter(
+          (image) =>
+            image.key['id'] !== idOf('a') &&
+            !(image.table === 'file_blobs' && image !== firstOf(images, 'file_blobs')),
+        ),
+        // A ring: the directory above is put into the one below.
+        { ...a, row: { ...(a.row as object), parent_id: idOf('b') } },
+      ]);
+      await restore.adopt(repository.identity(), 9);
+      const mended = await restore.mend();
+      expect(mended.namesWithoutContent).toHaveLength(1);
+      expect(mended.orphans).toBe(1);
+      await restore.derive();
+      await restore.end();
+      await expectNoContradictions(harness, 'mended');
+      expect(await repository.findEntry(path('/.restored'))).toBeDefined();
+      const records = await repository.journalRecords(10, 10);
+      expect(records.flatMap((record) => record.images)).not.toHaveLength(0);
+    }),
+  );
+
+  it(
+    'sets copies of unknown blobs aside, whole files at a time',
+    onNewDatabase(open, async ({ repository }) => {
+      const { restore } = repository;
+      await restore.begin('whole');
+      const { clusterId } = repository.identity();
+      await restore.adopt({ clusterId: clusterId as ClusterId, epoch: 2 }, 0);
+      const blobs = ['0', '1', '2'].map((digit): StoredBlob => {
+        const id = `0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b1${digit}` as StoredBlob['blobId'];
+        const whole = digit === '0' ? {} : { whole: { blobCount: 1, sizeBytes: 1, md5: 'x' } };
+        return listed(repository, id, 'x', { path: `/p${digit}`, ...whole });
+      });
+      await restore.addCopies(nodeA, blobs);
+      await restore.addCopies(nodeB, blobs.slice(1));
+      const first = await restore.foundBlobs({ limit: 2 });
+      expect(first.map(({ blobId, nodeId }) => [blobId.at(-1), nodeId === nodeA])).toEqual([
+        ['0', true],
+        ['1', true],
+        ['1', false],
+      ]);
+      const after = first.at(-1)?.fileId;
+      const rest = await restore.foundBlobs({ ...(after && { after }), limit: 2 });
+      expect(rest).toHaveLength(2);
+      expect(rest[0]?.whole).toEqual({ blobCount: 1, sizeBytes: 1, md5: 'x' });
+      await restore.derive();
+      await restore.end();
+    }),
+  );
+}
+
+const onTwoDatabases = (
+  open: OpenMetadata,
+  test: (live: MetadataHarness, copy: MetadataHarness) => Promise<void>,
+) =>
+  onNewDatabase(open, async (live) => {
+    await onNewDatabase(open, (copy) => test(live, copy))();
+  });
+
+const firstOf = (images: readonly RowImage[], table: string) =>
+  images.find((image) => image.table === table);
+
+const imagesIn = (lines: readonly SnapshotLine[]): RowImage[] =>
+  lines.flatMap((line) => ('table' in line ? [{ ...line, op: 'upsert' as const }] : []));
+
+async function snapshotImages(repository: MetadataRepository): Promise<RowImage[]> {
+  const lines: SnapshotLine[] = [];
+  for await (const piece of repository.snapshot({ isConsistent: true })) {
+    lines.push(...(linesIn(piece) as SnapshotLine[]));
+  }
+  expect((lines.at(-1) as SnapshotEnd).end.images).toBe(lines.length - 2);
+  return imagesIn(lines);
+}
+
+async function load(repository: MetadataRepository, images: readonly RowImage[]): Promise<void> {
+  for (let at = 0; at < images.length; at += 100) {
+    await repository.restore.applyImages(images.slice(at, at + 100));
+  }
+}
+
+async function finish(repository: MetadataRepository, lastNumber: number): Promise<void> {
+  const { restore } = repository;
+  await restore.adopt({ ...repository.identity(), epoch: 2 }, lastNumber);
+  await restore.mend();
+  await restore.derive();
+  await restore.end();
+}
+
+/** All rows of the tables that are journaled, but blobs that nothing refers to: those the live database may have forgotten. */
+async function journaledRows({ rows }: MetadataHarness): Promise<unknown> {
+  const tables = journaledTables.map(async ({ name, columns }) => {
+    const where = name === 'blobs' ? 'where id in (select blob_id from file_blobs)' : '';
+    const found = await rows(`select ${columns.join(', ')} from ${name} ${where}`);
+    return [name, found.map((row) => JSON.stringify(row)).sort()];
+  });
+  return Object.fromEntries(await Promise.all(tables));
+}
