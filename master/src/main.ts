@@ -51,6 +51,7 @@ await runProgram({
         : { url: config.databaseUrl }),
       clock,
       logger,
+      copies: config.copies,
     });
     try {
       const master = await wire(config, metadata, logger);

@@ -84,7 +84,11 @@ export class SimulatedCluster {
   static async open(seed: number): Promise<SimulatedCluster> {
     const clock = new FakeClock();
     const { path, remove } = await temporaryDirectory();
-    const metadata = await openMetadataRepository({ sqliteFile: join(path, 'm.sqlite'), clock });
+    const metadata = await openMetadataRepository({
+      sqliteFile: join(path, 'm.sqlite'),
+      clock,
+      copies,
+    });
     return new SimulatedCluster({ seed, clock, metadata, remove });
   }
 

@@ -14,19 +14,19 @@ export function infoOfBound(
     ...primaryOf(blobs[0]?.primary, nodes),
     copies: {
       stored: Math.min(...blobs.map((blob) => 1 + blob.storedOn.length)),
-      wanted: Math.max(...blobs.map((blob) => blob.copiesWanted)),
+      wanted: named.copiesWanted,
     },
   };
 }
 
 /**
- * A file with the copies that the rows tell of: of several blobs, the one with the fewest counts. `copies` is how many are configured; a file that
- * asked for more has rows for them.
+ * A file with the copies that the rows tell of: of several blobs, the one with the fewest counts. A content that it shares with a file which wants more has
+ * rows for them.
  */
 export function infoOfStored(
   named: NamedFile,
   replicas: ReadonlyMap<BlobId, readonly Replica[]>,
-  { nodes, copies }: { readonly nodes: NodeDirectory; readonly copies: number },
+  nodes: NodeDirectory,
 ): FileInfo {
   const rows = named.file.blobs.map(({ blobId }) => replicas.get(blobId) ?? []);
   const stored = rows.map((row) => row.filter(({ state }) => state === 'stored').length);
@@ -37,7 +37,10 @@ export function infoOfStored(
     ...primaryOf(primary?.nodeId, nodes),
     copies: {
       stored: Math.min(...stored),
-      wanted: Math.max(copies, ...stored.map((count, index) => count + (pending[index] ?? 0))),
+      wanted: Math.max(
+        named.copiesWanted,
+        ...stored.map((count, index) => count + (pending[index] ?? 0)),
+      ),
     },
   };
 }

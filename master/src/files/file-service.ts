@@ -17,7 +17,7 @@ export function createFileService(settings: FileServiceSettings): FileService {
     newBlobId: settings.newBlobId ?? newBlobId,
     held: new HeldBytes(settings.config.heldTotalBytes),
   };
-  const { metadata, nodes, config } = dependencies;
+  const { metadata, nodes } = dependencies;
 
   const find = async (ref: FileRef): Promise<NamedFile | undefined> => {
     mustServe(dependencies);
@@ -38,7 +38,7 @@ export function createFileService(settings: FileServiceSettings): FileService {
     find,
     async stat(ref) {
       const named = await get(ref);
-      return infoOfStored(named, await replicasOf(named), { nodes, copies: config.copies });
+      return infoOfStored(named, await replicasOf(named), nodes);
     },
     async open(file, request) {
       mustServe(dependencies);

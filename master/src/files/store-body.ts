@@ -188,7 +188,6 @@ class BodyUpload {
         sizeBytes: receipt.sizeBytes,
         md5: receipt.md5,
         offsetBytes,
-        copiesWanted: this.#request.copies,
         primary,
         storedOn,
         wantedOn: wantedOn.slice(0, missing),

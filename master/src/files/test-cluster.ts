@@ -92,7 +92,8 @@ export class TestCluster {
     const clock = new FakeClock();
     const { path, remove } = await temporaryDirectory();
     const sqliteFile = join(path, 'metadata.sqlite');
-    const metadata = await openMetadataRepository({ sqliteFile, clock });
+    const copies = options.config?.copies ?? 3;
+    const metadata = await openMetadataRepository({ sqliteFile, clock, copies });
     return new TestCluster({ metadata, clock, remove }, options);
   }
 

@@ -49,12 +49,13 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
       const contentType = request.contentType ?? contentTypeOf(request);
       const createdAtMs = dependencies.clock.now();
       const minCopies = request.minCopies ?? config.minCopies;
+      const copies = Math.max(await metadata.copiesFor(request.path), minCopies);
       const body = await storeBody(dependencies, {
         ...request,
         contentType,
         createdAtMs,
         minCopies,
-        copies: Math.max(config.copies, minCopies),
+        copies,
       });
       const file: FileRecord = {
         id: body.fileId,
@@ -147,7 +148,7 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
 
   async function repeatedOutcomeOf({ named, replaced }: BindOutcome): Promise<PutOutcome> {
     const replicas = await metadata.replicasOf(named.file.blobs.map(({ blobId }) => blobId));
-    const info = infoOfStored(named, replicas, { nodes, copies: config.copies });
+    const info = infoOfStored(named, replicas, nodes);
     return { info, isNew: replaced === undefined, repeated: true };
   }
 }
@@ -198,6 +199,7 @@ function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | 
   const staged = placement as Placement;
   if ('repeated' in staged) return undefined;
   const { path, ifMatch, ifNoneMatch, onConflict, isPublic, idempotencyKey } = request;
+  const { minCopies } = request;
   const { blobs: _, ...record } = file;
   return {
     path,
@@ -206,6 +208,7 @@ function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | 
     onConflict,
     ...(ifMatch === undefined ? {} : { ifMatch }),
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
+    ...(minCopies === undefined ? {} : { minCopies }),
     ...(isPublic === undefined ? {} : { visibility: isPublic ? 'public' : 'private' }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   };

@@ -10,6 +10,8 @@ import type { MetadataCaches } from './metadata-caches.ts';
 export interface WriteOperation<Result> {
   /** About how many rows it touches: a batch is limited by their sum. */
   readonly rows: number;
+  /** Goes into no batch with others: it queries more than it can say to `decide`. */
+  readonly isAlone?: boolean;
   /** Queries that tell which rows matter, where keys alone do not. What they change is committed at the latest with the batch. */
   prepare?(sql: Sql): Promise<void>;
   /** Decides on the rows. Called again when rows were missing, so it changes nothing but the draft. A throw leaves nothing of it. */
@@ -21,6 +23,8 @@ export interface GroupCommitParts {
   readonly clock: Clock;
   readonly logger?: { warn(message: string, fields?: Readonly<Record<string, unknown>>): void };
   readonly caches: MetadataCaches;
+  /** How many copies are wanted where no directory and no file says a number. */
+  readonly configuredCopies: number;
 }
 
 interface Waiting {
@@ -105,9 +109,11 @@ export class GroupCommit {
 
   #takeBatch(): Waiting[] {
     let rows = 0;
+    const first = this.#waiting[0]?.operation;
     const end = this.#waiting.findIndex(({ operation }, index) => {
       rows += operation.rows;
-      return index > 0 && rows > batchRowsMax;
+      const isApart = rows > batchRowsMax || first?.isAlone || operation.isAlone;
+      return index > 0 && isApart;
     });
     return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
   }
@@ -119,27 +125,34 @@ export class GroupCommit {
         await this.#followSession(sql);
         const draft = this.#newDraft();
         const outcomes = await decideAll(sql, batch, draft);
+        this.#parts.caches.expect(draft);
         const number = await writeDraft(sql, draft, this.#journalNumber, this.#parts.caches);
         return { draft, outcomes, journalNumber: number };
       });
     } catch (error) {
+      this.#parts.caches.settle();
       await this.#handleFailure(batch, storeErrorOf(error));
       return;
     }
     this.#journalNumber = written.journalNumber;
     // Before anyone hears of it: who knows that a write took place must read it.
     this.#parts.caches.accept(written.draft);
+    this.#parts.caches.settle();
     settle(batch, written.outcomes);
   }
 
   /** Only this process writes, and the caches follow each commit: directories found in them are as they are in the database. */
   #newDraft(): Draft {
-    const { clock, caches } = this.#parts;
-    const directoryOf = (key: string) => {
-      const entry = caches.entries.get(key);
-      return entry?.kind === 'directory' ? entry : undefined;
-    };
-    return new Draft(clock.now(), directoryOf, this.lostNodes);
+    const { clock, caches, configuredCopies } = this.#parts;
+    return new Draft({
+      nowMs: clock.now(),
+      configuredCopies,
+      lostNodes: this.lostNodes,
+      directoryOf: (key) => {
+        const entry = caches.entries.get(key);
+        return entry?.kind === 'directory' ? entry : undefined;
+      },
+    });
   }
 
   async #handleFailure(batch: readonly Waiting[], error: StoreError): Promise<void> {

@@ -8,6 +8,7 @@ import {
   type ReplicationAttempt,
   StoreError,
 } from '@dfs/shared';
+import { sweepCopies } from './copies-sweep.ts';
 import type { Database } from './database.ts';
 import { decideBind } from './decisions/bind.ts';
 import {
@@ -23,8 +24,10 @@ import {
   decideDamage,
   decideReplications,
 } from './decisions/copies.ts';
+import { decideCopies } from './decisions/copies-wanted.ts';
 import { makeDirectories } from './decisions/directories.ts';
 import { decideRemoval } from './decisions/removal.ts';
+import { decideTouch } from './decisions/touch.ts';
 import { GroupCommit, type GroupCommitParts } from './group-commit.ts';
 import { compareInventory } from './inventory-comparison.ts';
 import { MetadataCaches } from './metadata-caches.ts';
@@ -55,6 +58,7 @@ import { KnexMetadataRestore } from './restore/knex-metadata-restore.ts';
 import type { MetadataRestore } from './restore/restore-types.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
+import type { CopyOutcome, CopyRequest, SweptCopies, WalkedEntry } from './working-tree.ts';
 
 export interface KnexMetadataRepositoryParts {
   readonly database: Database;
@@ -63,6 +67,8 @@ export interface KnexMetadataRepositoryParts {
   readonly isRestoreUnfinished: boolean;
   readonly clock: Clock;
   readonly logger?: NonNullable<GroupCommitParts['logger']>;
+  /** How many copies are wanted where no directory and no file says a number. */
+  readonly configuredCopies: number;
   /** About how many names, contents and copies of blobs are kept in memory, each. */
   readonly cacheSize: number;
   /** Called last when it closes. */
@@ -70,6 +76,7 @@ export interface KnexMetadataRepositoryParts {
 }
 
 const changesMax = 1_000;
+const copiesMax = 16;
 
 /** The one `MetadataRepository`, on SQLite and on PostgreSQL: writes go through the group commit, reads through caches and the read pool. */
 export class KnexMetadataRepository implements MetadataRepository {
@@ -83,7 +90,7 @@ export class KnexMetadataRepository implements MetadataRepository {
   #closing: Promise<void> | undefined;
 
   constructor(parts: KnexMetadataRepositoryParts) {
-    const { database, clock, logger } = parts;
+    const { database, clock, logger, configuredCopies } = parts;
     const caches = new MetadataCaches(parts.cacheSize);
     this.#parts = parts;
     this.#identity = parts.identity;
@@ -92,8 +99,9 @@ export class KnexMetadataRepository implements MetadataRepository {
       clock,
       ...(logger === undefined ? {} : { logger }),
       caches,
+      configuredCopies,
     });
-    this.#tree = new TreeReader(database, caches);
+    this.#tree = new TreeReader({ database, caches, configuredCopies });
     this.#copies = new CopiesReader(database, caches);
     this.#overview = new OverviewReader(database);
     this.restore = new KnexMetadataRestore({
@@ -160,6 +168,38 @@ export class KnexMetadataRepository implements MetadataRepository {
       rows: requests.length,
       decide: (draft) => decideBind(draft, requests),
     });
+  }
+
+  walkTree(path: FilePath, options?: { after?: FilePath }): AsyncIterable<readonly WalkedEntry[]> {
+    return this.#tree.walk(path, options);
+  }
+
+  touchEntry(path: FilePath, modifiedAtMs: number): Promise<Entry | undefined> {
+    return this.#writes.submit({
+      rows: 1,
+      decide: (draft) => decideTouch(draft, path, modifiedAtMs),
+    });
+  }
+
+  copiesFor(path: FilePath): Promise<number> {
+    return this.#tree.copiesFor(path);
+  }
+
+  async setCopies(path: FilePath, copies: number | null): Promise<Entry> {
+    if (copies !== null && !(Number.isInteger(copies) && copies >= 1 && copies <= copiesMax)) {
+      throw new StoreError('invalid-request', 'The number of copies is none.', {
+        hint: `Give a whole number from 1 to ${copiesMax}.`,
+      });
+    }
+    return this.#writes.submit({ rows: 1, decide: (draft) => decideCopies(draft, path, copies) });
+  }
+
+  sweepCopies(limit: number): Promise<SweptCopies> {
+    return sweepCopies(this.#writes, this.#parts.configuredCopies, limit);
+  }
+
+  copyEntry(_request: CopyRequest): Promise<CopyOutcome> {
+    throw new StoreError('internal', 'Not yet.');
   }
 
   findRepeated(key: string, path: FilePath): Promise<BindOutcome | undefined> {

@@ -18,6 +18,7 @@ export class MetadataCaches {
   readonly directories: Cache<EntryId, Entry>;
   readonly files: Cache<FileId, FileRecord>;
   readonly replicas: Cache<BlobId, readonly Replica[]>;
+  #directoryChanges = 0;
 
   /** `size`: about how many rows each of them keeps. */
   constructor(size: number) {
@@ -25,6 +26,25 @@ export class MetadataCaches {
     this.directories = new Cache(size);
     this.files = new Cache(size, (file) => file.blobs.length);
     this.replicas = new Cache(size, (replicas) => Math.max(1, replicas.length / 3));
+  }
+
+  /**
+   * Odd while a batch is being committed in which directories move, go or change, and another number after it. Who looked up several rows one by one, and finds another number
+   * than before or an odd one, may have rows of two times, and looks again in one snapshot.
+   */
+  get directoryChanges(): number {
+    return this.#directoryChanges;
+  }
+
+  /** A batch is about to be committed: from now on reads may see it. */
+  expect(draft: Draft): void {
+    const changes = draft.entries.changes();
+    if (changes.some(({ before }) => before?.kind === 'directory')) this.#directoryChanges += 1;
+  }
+
+  /** The batch was accepted, or failed. */
+  settle(): void {
+    this.#directoryChanges += this.#directoryChanges % 2;
   }
 
   /** Takes over what a batch committed: a file that was just bound is read without the database. */
@@ -49,17 +69,8 @@ export class MetadataCaches {
     }
   }
 
-  /** Keeps what was read. */
+  /** For the writer alone, which sees no other time than the caches do; who reads in a snapshot takes all directories from it. */
   readonly loadDirectories: LoadDirectories = (ids, read) => this.directories.load(ids, read);
-
-  /** Keeps nothing of what was read, since it is read in a transaction that may still fail. */
-  readonly recallDirectories: LoadDirectories = async (ids, read) => {
-    const known = ids.flatMap((id) => this.directories.get(id) ?? []);
-    const found = new Map(known.map((entry) => [entry.id, entry]));
-    const missing = ids.filter((id) => !found.has(id));
-    if (missing.length === 0) return found;
-    return new Map([...found, ...(await read(missing))]);
-  };
 
   clear(): void {
     this.entries.clear();

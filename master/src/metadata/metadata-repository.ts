@@ -11,6 +11,7 @@ import type {
 } from '@dfs/shared';
 import type { JournalSource } from './journal-source.ts';
 import type { MetadataRestore } from './restore/restore-types.ts';
+import type { WorkingTree } from './working-tree.ts';
 
 export type EntryKind = 'file' | 'directory';
 export type Visibility = 'inherit' | 'public' | 'private';
@@ -62,12 +63,13 @@ export interface FileRecord {
   readonly blobs: readonly FileBlob[];
 }
 
-/** A name and what it is bound to. `isPublic` has inheritance from the directories above worked in. */
+/** A name and what it is bound to. `isPublic` and `copiesWanted` have inheritance from the directories above worked in. */
 export interface NamedFile {
   readonly path: FilePath;
   readonly entry: Entry;
   readonly file: FileRecord;
   readonly isPublic: boolean;
+  readonly copiesWanted: number;
 }
 
 export interface ListedEntry extends Entry {
@@ -114,12 +116,11 @@ export interface BlobToBind {
   readonly sizeBytes: number;
   readonly md5: string;
   readonly offsetBytes: number;
-  readonly copiesWanted: number;
   /** Took the first copy. */
   readonly primary: NodeId;
   /** Durable there already, besides the primary. */
   readonly storedOn: readonly NodeId[];
-  /** To be copied to. */
+  /** To be copied to; those beyond what is wanted are left out. */
   readonly wantedOn: readonly NodeId[];
 }
 
@@ -129,6 +130,10 @@ export interface BindRequest extends BindCondition {
   readonly blobs: readonly BlobToBind[];
   readonly onConflict: OnConflict;
   readonly visibility?: Visibility;
+  /** The upload asked for so many copies: where that is more than the file would have, it is set on the file. */
+  readonly minCopies?: number;
+  /** When the file was last modified; by default now. */
+  readonly modifiedAtMs?: number;
   /** Kept a day: a second bind with the same key changes nothing and gives the first one's outcome. */
   readonly idempotencyKey?: string;
 }
@@ -255,7 +260,7 @@ export interface StoreCounts {
  *
  * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.
  */
-export interface MetadataRepository extends JournalSource {
+export interface MetadataRepository extends JournalSource, WorkingTree {
   /** Changed only by a restore. */
   identity(): ClusterIdentity;
   /** Rebuilds this database from what others keep of it. */

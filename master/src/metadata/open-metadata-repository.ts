@@ -22,10 +22,13 @@ export interface OpenMetadataOptions {
   readonly sqliteFile?: string;
   readonly clock: Clock;
   readonly logger?: NonNullable<GroupCommitParts['logger']>;
+  /** How many copies are wanted where no directory and no file says a number; 3 by default. */
+  readonly copies?: number;
   /** About how many names, contents and blobs are kept in memory, each; about 1.5 KB for the three together. */
   readonly cacheSize?: number;
 }
 
+const defaultCopies = 3;
 const defaultCacheSize = 20_000;
 
 /**
@@ -51,6 +54,7 @@ export async function openMetadataRepository(
       isRestoreUnfinished: await isRestoreUnfinished(database),
       clock,
       ...(logger === undefined ? {} : { logger }),
+      configuredCopies: options.copies ?? defaultCopies,
       cacheSize: options.cacheSize ?? defaultCacheSize,
       release: async () => lock?.release(),
     });

@@ -177,7 +177,9 @@ export class TestCluster {
   static async start(options: TestClusterOptions): Promise<TestCluster> {
     const folder = await temporaryDirectory();
     const clock = new FakeClock();
-    const metadata = await openMetadataRepository({ sqliteFile: `${folder.path}/db/m.db`, clock });
+    // Each file says how many it wants.
+    const sqliteFile = `${folder.path}/db/m.db`;
+    const metadata = await openMetadataRepository({ sqliteFile, clock, copies: 1 });
     const close = async () => {
       await metadata.close();
       await folder.remove();
@@ -270,6 +272,7 @@ export class TestCluster {
       {
         path,
         onConflict: 'replace',
+        minCopies: options.copiesWanted ?? 3,
         file: {
           id: fileIdOfFirstBlob(blobId),
           sizeBytes,
@@ -284,7 +287,6 @@ export class TestCluster {
             sizeBytes,
             md5,
             offsetBytes: 0,
-            copiesWanted: options.copiesWanted ?? 3,
             primary: holders[0]?.id as NodeId,
             storedOn: storedOn.map((node) => node.id),
             wantedOn: holders

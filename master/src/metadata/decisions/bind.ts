@@ -9,20 +9,22 @@ import {
   rootPath,
   StoreError,
 } from '@dfs/shared';
-import { type BlobState, copyOn, newCopy, withCopy, withPrimary } from '../blob-state.ts';
+import { type BlobState, copyOn, newCopy, shortOf, withCopy, withPrimary } from '../blob-state.ts';
 import type { Draft } from '../draft/draft.ts';
 import { rowsMissing } from '../draft/draft-table.ts';
-import { blobImage, entryImage, fileImages } from '../journal.ts';
+import { entryImage, fileImages } from '../journal.ts';
 import type {
   BindOutcome,
   BindRequest,
   BlobToBind,
   Entry,
   FileRecord,
+  NamedFile,
 } from '../metadata-repository.ts';
 import { entryKeyOf } from '../root-entries.ts';
 import { isPublicAt } from '../visibility.ts';
 import { checkCondition, taken } from './conditions.ts';
+import { copiesAt, withCopiesWanted } from './copies-wanted.ts';
 import { makeDirectories, needWayTo } from './directories.ts';
 import { findFreeNumber } from './free-number.ts';
 import { findKnown, remember } from './idempotency.ts';
@@ -51,8 +53,9 @@ function bind(draft: Draft, request: BindRequest): BindOutcome {
   const replaced = boundPath === path ? existing : null;
 
   const file: FileRecord = { ...request.file, blobs: request.blobs.map(fileBlobOf) };
-  const entry = entryFor(draft, request, parent, boundPath, replaced);
-  recordFile(draft, file, request, boundPath);
+  const entry = entryFor(draft, request, { chain, path: boundPath, replaced });
+  const copies = copiesAt([...chain, entry], draft.configuredCopies);
+  recordFile(draft, file, request, { path: boundPath, copies });
   draft.entries.set(entryKeyOf(parent.id, entry.name), entry);
   draft.journalise(entryImage(entry), ...fileImages(file));
   draft.names.add(file.id, 1);
@@ -62,12 +65,22 @@ function bind(draft: Draft, request: BindRequest): BindOutcome {
   else releaseName(draft, replaced.fileId);
 
   const outcome: BindOutcome = {
-    named: { path: boundPath, entry, file, isPublic: isPublicAt([...chain, entry]) },
+    named: namedOf(draft, { path: boundPath, chain, entry, file }),
     ...(replaced?.fileId === undefined ? {} : { replaced: replaced.fileId }),
     repeated: false,
   };
   remember(draft, request, outcome);
   return outcome;
+}
+
+function namedOf(
+  draft: Draft,
+  bound: { path: FilePath; chain: readonly Entry[]; entry: Entry; file: FileRecord },
+): NamedFile {
+  const { path, entry, file } = bound;
+  const chain = [...bound.chain, entry];
+  const copiesWanted = copiesAt(chain, draft.configuredCopies);
+  return { path, entry, file, isPublic: isPublicAt(chain), copiesWanted };
 }
 
 /** Where the file goes when its name is taken: there, or under a free name. Rejects with `precondition-failed` and `is-a-directory`. */
@@ -102,10 +115,11 @@ function freeName(draft: Draft, parent: Entry, name: string): string {
 function entryFor(
   draft: Draft,
   request: BindRequest,
-  parent: Entry,
-  path: FilePath,
-  replaced: Entry | null,
+  place: { chain: readonly Entry[]; path: FilePath; replaced: Entry | null },
 ): Entry {
+  const { chain, path, replaced } = place;
+  const parent = chain.at(-1) as Entry;
+  const copies = copiesSetOn(draft, request, chain, replaced);
   return {
     id: replaced?.id ?? newEntryId(),
     parentId: parent.id,
@@ -113,13 +127,29 @@ function entryFor(
     kind: 'file',
     fileId: request.file.id,
     createdAtMs: replaced?.createdAtMs ?? draft.nowMs,
-    modifiedAtMs: draft.nowMs,
+    modifiedAtMs: request.modifiedAtMs ?? draft.nowMs,
     visibility: request.visibility ?? replaced?.visibility ?? 'inherit',
-    ...(replaced?.copies === undefined ? {} : { copies: replaced.copies }),
+    ...(copies === undefined ? {} : { copies }),
   };
 }
 
-function recordFile(draft: Draft, file: FileRecord, request: BindRequest, path: FilePath): void {
+/** The name keeps its own number; an upload that asks for more than the file would have sets one. */
+function copiesSetOn(
+  draft: Draft,
+  { minCopies = 0 }: BindRequest,
+  chain: readonly Entry[],
+  replaced: Entry | null,
+): number | undefined {
+  const wanted = copiesAt(replaced ? [...chain, replaced] : chain, draft.configuredCopies);
+  return minCopies > wanted ? minCopies : replaced?.copies;
+}
+
+function recordFile(
+  draft: Draft,
+  file: FileRecord,
+  request: BindRequest,
+  place: { path: FilePath; copies: number },
+): void {
   if (isKnownFile(draft, request)) {
     throw new StoreError('conflict', `The content ${file.id} is bound to another name already.`, {
       hint: 'Upload it again: an upload is bound once.',
@@ -127,7 +157,7 @@ function recordFile(draft: Draft, file: FileRecord, request: BindRequest, path: 
   }
   draft.files.set(file.id, file);
   draft.names.makeFresh(file.id);
-  for (const blob of request.blobs) bindBlob(draft, blob, path);
+  for (const blob of request.blobs) bindBlob(draft, blob, place);
 }
 
 /** An upload's content has the id of its first blob, and the row of a blob outlives those that refer to it: no blob, no file. */
@@ -138,7 +168,11 @@ function isKnownFile(draft: Draft, { file, blobs }: BindRequest): boolean {
   return draft.files.get(file.id) !== null;
 }
 
-function bindBlob(draft: Draft, request: BlobToBind, path: FilePath): void {
+function bindBlob(
+  draft: Draft,
+  request: BlobToBind,
+  { path, copies }: { path: FilePath; copies: number },
+): void {
   const known = draft.blobs.get(request.blobId);
   if (known?.released) {
     throw new StoreError('conflict', `The blob ${request.blobId} is being deleted.`, {
@@ -151,11 +185,8 @@ function bindBlob(draft: Draft, request: BlobToBind, path: FilePath): void {
   if (!known) draft.uses.makeFresh(request.blobId);
   draft.uses.add(request.blobId, 1);
   const blob = known ?? newBlob(request, path, draft.nowMs);
-  const copiesWanted = Math.max(blob.copiesWanted, request.copiesWanted);
-  if (!known || copiesWanted !== known.copiesWanted) {
-    draft.journalise(blobImage({ ...blob, copiesWanted }));
-  }
-  const bound = { ...blob, copiesWanted, unreferencedSinceMs: null };
+  const wanted = withCopiesWanted(draft, blob, Math.max(blob.copiesWanted, copies));
+  const bound = { ...wanted, unreferencedSinceMs: null };
   draft.blobs.set(request.blobId, withWantedCopies(bound, request, draft.nowMs));
 }
 
@@ -166,7 +197,7 @@ function newBlob(request: BlobToBind, path: FilePath, nowMs: number): BlobState 
     id: request.blobId,
     sizeBytes: request.sizeBytes,
     md5: request.md5,
-    copiesWanted: request.copiesWanted,
+    copiesWanted: 0,
     path,
     unreferencedSinceMs: null,
     released: false,
@@ -176,10 +207,12 @@ function newBlob(request: BlobToBind, path: FilePath, nowMs: number): BlobState 
   return withPrimary(blob, primary);
 }
 
-/** Rows that are there already know better how their copies are. */
+/** Rows that are there already know better how their copies are. Fewer may be wanted by now than when the upload was placed. */
 function withWantedCopies(blob: BlobState, request: BlobToBind, nowMs: number): BlobState {
   const missing = request.wantedOn.filter((nodeId) => !copyOn(blob, nodeId));
-  return missing.reduce((state, nodeId) => withCopy(state, newCopy(nodeId, 'wanted', nowMs)), blob);
+  return missing
+    .slice(0, shortOf(blob))
+    .reduce((state, nodeId) => withCopy(state, newCopy(nodeId, 'wanted', nowMs)), blob);
 }
 
 const fileBlobOf = ({ blobId, offsetBytes, sizeBytes, md5 }: BlobToBind) => ({
@@ -202,7 +235,7 @@ function sameAgain(
 ): BindOutcome {
   const known = draft.files.get(file.id) as FileRecord;
   return {
-    named: { path, entry, file: known, isPublic: isPublicAt([...chain, entry]) },
+    named: namedOf(draft, { path, chain, entry, file: known }),
     repeated: true,
   };
 }

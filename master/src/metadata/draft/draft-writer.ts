@@ -167,7 +167,7 @@ async function logRows(
   const paths = await pathsOfBlobs(
     sql,
     log.map((row) => row.blobId),
-    caches.recallDirectories,
+    caches.loadDirectories,
   );
   return {
     logNew: log.map((row) => {

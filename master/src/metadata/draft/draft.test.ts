@@ -20,7 +20,7 @@ const root: Entry = {
 
 /** A draft of an otherwise empty database, in which the root has these free names. */
 function emptyDraft(requests: readonly BindRequest[], names: readonly string[]): Draft {
-  const draft = new Draft(1_000);
+  const draft = new Draft({ nowMs: 1_000, configuredCopies: 1 });
   draft.entries.learn(entryKeyOf(nowhereId, ''), root);
   for (const name of names) draft.entries.learn(entryKeyOf(rootId, name), null);
   for (const { blobs } of requests) for (const { blobId } of blobs) draft.blobs.learn(blobId, null);
@@ -28,7 +28,7 @@ function emptyDraft(requests: readonly BindRequest[], names: readonly string[]):
 }
 
 it('says in one go all rows that can be known to be needed', () => {
-  const draft = new Draft(0);
+  const draft = new Draft({ nowMs: 0, configuredCopies: 1 });
   const requests = [
     bindRequest('/a/b', { idempotencyKey: 'key' }),
     bindRequest('/c', { blobSizes: [1, 2] }),

@@ -31,12 +31,25 @@ export interface CopiesSweep {
 /** A row for `replication_log`; the path is that of the blob's name at the time of writing. */
 export type LogRow = Omit<LogEntry, 'id' | 'path'>;
 
+export interface DraftParts {
+  readonly nowMs: number;
+  readonly configuredCopies: number;
+  /** Copies on these do not count as living. */
+  readonly lostNodes?: ReadonlySet<NodeId>;
+  /** A directory that is known to be in the database, by `entryKeyOf`. */
+  readonly directoryOf?: (key: string) => Entry | undefined;
+}
+
 /**
  * A batch of writes in memory: the rows that it touches and what was decided on them, so that decisions are plain functions.
  * An operation that throws leaves nothing.
  */
 export class Draft {
   readonly nowMs: number;
+  /** How many copies are wanted where no directory and no file says a number. */
+  readonly configuredCopies: number;
+  /** Copies on these do not count as living. */
+  readonly lostNodes: ReadonlySet<NodeId>;
   readonly #undo: UndoLog = [];
   /** By `entryKeyOf`. */
   readonly entries: DraftTable<string, Entry>;
@@ -61,16 +74,9 @@ export class Draft {
   readonly log: LogRow[] = [];
   #images: Image[] = [];
 
-  /** Copies on these do not count as living. */
-  readonly lostNodes: ReadonlySet<NodeId>;
-
-  /** `directoryOf`: a directory that is known to be in the database, by `entryKeyOf`. */
-  constructor(
-    nowMs: number,
-    directoryOf: (key: string) => Entry | undefined = () => undefined,
-    lostNodes: ReadonlySet<NodeId> = new Set(),
-  ) {
+  constructor({ nowMs, configuredCopies, directoryOf, lostNodes = new Set() }: DraftParts) {
     this.nowMs = nowMs;
+    this.configuredCopies = configuredCopies;
     this.lostNodes = lostNodes;
     this.entries = new DraftTable(this.#undo, directoryOf);
   }

@@ -10,11 +10,11 @@ interface NameRow {
   readonly name: string;
 }
 
-/** The path of a name that holds each blob now; blobs that no name holds are absent. */
+/** The path of a name that holds each blob now; blobs that no name holds are absent. `load`: as for `chainsOfDirectories`. */
 export async function pathsOfBlobs(
   sql: Sql,
   blobIds: Iterable<BlobId>,
-  load: LoadDirectories,
+  load?: LoadDirectories,
 ): Promise<ReadonlyMap<BlobId, string>> {
   const paths = new Map<BlobId, string>();
   for (const ids of chunksOf([...new Set(blobIds)], 1)) {

@@ -152,7 +152,7 @@ export class CopiesReader {
     ids: readonly BlobId[],
   ): Promise<ReadonlyMap<BlobId, BlobCopies>> {
     const blobs = await readBlobs(sql, ids);
-    const paths = await pathsOfBlobs(sql, blobs.keys(), this.#caches.loadDirectories);
+    const paths = await pathsOfBlobs(sql, blobs.keys());
     const copies = new Map<BlobId, BlobCopies>();
     for (const blob of blobs.values()) {
       copies.set(blob.id, blobCopiesOf(blob, paths.get(blob.id) ?? blob.path));

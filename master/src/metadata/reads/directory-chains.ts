@@ -6,18 +6,54 @@ import { nowhereId, rootId } from '../root-entries.ts';
 import { type EntryRow, entryColumns, entryOf } from '../rows.ts';
 import { chunksOf, places } from '../sql-text.ts';
 
+const columns = entryColumns.map((column) => `e.${column}`).join(', ');
+
 /**
- * The directories from the root to each of these, itself included; those not below the root (in the trash) are absent. Parents that `load`
- * does not know are read level by level for all together.
+ * The directories from the root to each of these, itself included; those not below the root (in the trash) are absent. All are of the one state that `sql` sees; where `load` is given,
+ * it knows that state, and only what it does not know is read.
  */
 export async function chainsOfDirectories(
   sql: Sql,
   ids: Iterable<EntryId>,
-  load: LoadDirectories,
+  load?: LoadDirectories,
 ): Promise<ReadonlyMap<EntryId, readonly Entry[]>> {
-  const asked = new Set(ids);
+  const asked = [...new Set(ids)];
+  const entries = load ? await loadUpwards(sql, asked, load) : await readUpwards(sql, asked);
+  const chains = new Map<EntryId, readonly Entry[]>();
+  for (const id of asked) {
+    const chain = chainOf(id, entries);
+    if (chain) chains.set(id, chain);
+  }
+  return chains;
+}
+
+/** These and all above them, in one query. */
+async function readUpwards(
+  sql: Sql,
+  ids: readonly EntryId[],
+): Promise<ReadonlyMap<EntryId, Entry>> {
   const entries = new Map<EntryId, Entry>();
-  for (let level = asked; level.size > 0; ) {
+  for (const some of chunksOf(ids, 1)) {
+    const rows = await sql.rows<EntryRow>(
+      `with recursive upwards as (
+         select ${columns} from entries e where e.id in (${places(some)})
+         union select ${columns} from entries e join upwards u on e.id = u.parent_id
+       ) select * from upwards`,
+      some,
+    );
+    for (const row of rows) entries.set(row.id, entryOf(row));
+  }
+  return entries;
+}
+
+/** Level by level for all together. */
+async function loadUpwards(
+  sql: Sql,
+  ids: readonly EntryId[],
+  load: LoadDirectories,
+): Promise<ReadonlyMap<EntryId, Entry>> {
+  const entries = new Map<EntryId, Entry>();
+  for (let level = new Set(ids); level.size > 0; ) {
     const parents = new Set<EntryId>();
     for (const entry of (await load([...level], (missing) => readEntries(sql, missing))).values()) {
       entries.set(entry.id, entry);
@@ -25,12 +61,7 @@ export async function chainsOfDirectories(
     }
     level = new Set([...parents].filter((id) => !entries.has(id)));
   }
-  const chains = new Map<EntryId, readonly Entry[]>();
-  for (const id of asked) {
-    const chain = chainOf(id, entries);
-    if (chain) chains.set(id, chain);
-  }
-  return chains;
+  return entries;
 }
 
 async function readEntries(
@@ -40,7 +71,7 @@ async function readEntries(
   const entries: Entry[] = [];
   for (const some of chunksOf(ids, 1)) {
     const rows = await sql.rows<EntryRow>(
-      `select ${entryColumns.join(', ')} from entries where id in (${places(some)})`,
+      `select ${columns} from entries e where e.id in (${places(some)})`,
       some,
     );
     entries.push(...rows.map(entryOf));

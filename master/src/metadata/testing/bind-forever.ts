@@ -8,7 +8,11 @@ import { bind } from './metadata-fixtures.ts';
  * Arguments: the address of the database as JSON, the number of the round.
  */
 const [address = '{}', round = '0'] = process.argv.slice(2);
-const repository = await openMetadataRepository({ ...JSON.parse(address), clock: systemClock });
+const repository = await openMetadataRepository({
+  ...JSON.parse(address),
+  clock: systemClock,
+  copies: 1,
+});
 let number = 0;
 await Promise.all(
   Array.from({ length: 16 }, async () => {

@@ -44,7 +44,8 @@ export function describeBinding(open: OpenMetadata): void {
 
   it('records which copies are stored and which are wanted', async () => {
     const { repository, reopen } = harness();
-    const request = bindRequest(`${newDirectory()}/file`, { nodes: [nodeA, nodeC] });
+    const nodes = [nodeA, nodeC];
+    const request = bindRequest(`${newDirectory()}/file`, { nodes, copiesWanted: 3 });
     const [blob] = request.blobs;
     if (!blob) throw new Error('A file has a blob.');
     await repository.bindFiles([{ ...request, blobs: [{ ...blob, storedOn: [nodeB] }] }]);
@@ -354,7 +355,7 @@ const copyOf = (request: BindRequest, to: string, copiesWanted: number): BindReq
   ...request,
   path: path(to),
   file: { ...request.file, id: newFileId() },
-  blobs: request.blobs.map((blob) => ({ ...blob, copiesWanted })),
+  minCopies: copiesWanted,
 });
 
 async function shortBlobs(repository: MetadataRepository) {

@@ -315,10 +315,8 @@ export function describeCopies(open: OpenMetadata): void {
 
     it('drop a surplus copy only beside enough other stored ones on confirmed nodes', async () => {
       const { repository, clock } = harness();
-      const blobId = await bindBlob(repository, `${newDirectory()}/f`, {
-        nodes: three,
-        copiesWanted: 2,
-      });
+      const blobId = await bindBlob(repository, `${newDirectory()}/f`, { nodes: two });
+      await repository.changeCopies([{ kind: 'want', blobId, nodeId: nodeC }], clock.now());
       const drop = (nodeId: typeof nodeA, confirmedNodes: readonly (typeof nodeA)[]) =>
         repository.changeCopies(
           [{ kind: 'drop-surplus', blobId, nodeId, confirmedNodes }],
@@ -340,10 +338,8 @@ export function describeCopies(open: OpenMetadata): void {
 
     it('that drop two copies in one call leave enough', async () => {
       const { repository, clock } = harness();
-      const blobId = await bindBlob(repository, `${newDirectory()}/f`, {
-        nodes: three,
-        copiesWanted: 2,
-      });
+      const blobId = await bindBlob(repository, `${newDirectory()}/f`, { nodes: two });
+      await repository.changeCopies([{ kind: 'want', blobId, nodeId: nodeC }], clock.now());
       await repository.recordReplications(
         [attempt(blobId, nodeB), attempt(blobId, nodeC)],
         later(0),

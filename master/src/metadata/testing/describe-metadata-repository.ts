@@ -11,11 +11,13 @@ import { describeRandomWrites } from './random-suite.ts';
 import { describeRestores } from './restore-suite.ts';
 import { describeSnapshots } from './snapshot-suite.ts';
 import { describeTree } from './tree-suite.ts';
+import { describeWalks } from './walk-suite.ts';
 
 /** Proves that a repository keeps the promises of `MetadataRepository`. `open` gives one on a new database. */
 export function describeMetadataRepository(name: string, open: OpenMetadata): void {
   describe(name, () => {
     describe('the tree', () => describeTree(open));
+    describe('walks', () => describeWalks(open));
     describe('binding', () => describeBinding(open));
     describe('races', () => describeRaces(open));
     describe('copies', () => describeCopies(open));

@@ -59,7 +59,6 @@ export function bindRequest(at: string, options: FileOptions = {}): BindRequest 
       sizeBytes,
       md5: md5Of(blobSizes.length === 1 ? content : `${content} ${index}`),
       offsetBytes: blobSizes.slice(0, index).reduce((sum, size) => sum + size, 0),
-      copiesWanted,
       primary: nodes[0] as NodeId,
       storedOn: [],
       wantedOn: nodes.slice(1),
@@ -68,6 +67,7 @@ export function bindRequest(at: string, options: FileOptions = {}): BindRequest 
   const sizeBytes = blobSizes.reduce((sum, size) => sum + size, 0);
   return {
     onConflict: 'replace',
+    minCopies: copiesWanted,
     ...pick(conditions),
     path: path(at),
     file: {

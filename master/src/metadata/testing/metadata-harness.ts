@@ -58,7 +58,7 @@ async function openHarness(
   remove: () => Promise<void>,
 ): Promise<MetadataHarness> {
   const clock = new FakeClock();
-  const open = () => openMetadataRepository({ ...address, clock });
+  const open = () => openMetadataRepository({ ...address, clock, copies: 1 });
   let repository = await open();
   return {
     get repository() {

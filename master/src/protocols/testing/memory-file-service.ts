@@ -290,7 +290,9 @@ export class MemoryFileService implements FileService {
   #named(path: FilePath): NamedFile | undefined {
     const entry = this.#entries.get(path);
     const file = entry?.fileId && this.#files.get(entry.fileId)?.record;
-    return entry && file ? { path, entry, file, isPublic: this.#isPublic(path) } : undefined;
+    return entry && file
+      ? { path, entry, file, isPublic: this.#isPublic(path), copiesWanted: 3 }
+      : undefined;
   }
 
   #infoOf = (named: NamedFile): FileInfo => ({
