@@ -26,6 +26,7 @@ import {
   type NodeStatus,
   nodeHeaders,
 } from './node-protocol.ts';
+import type { ScrubbingNode, ScrubStatus } from './scrub-messages.ts';
 
 export { NetworkError, networkCodeOf } from './network-failure.ts';
 export type { NodeLimits, NodeOutcome } from './node-client.ts';
@@ -36,7 +37,7 @@ export type HttpBlobStoreOptions = NodeClientOptions;
 const pullLimitMs = (sizeBytes: number) => 60_000 + Math.ceil(sizeBytes / 2 ** 20) * 1_000;
 
 /** A storage node seen from afar. Speaks `node-protocol.ts`; failures on the way become `unavailable` with the network's error as cause. */
-export class HttpBlobStore implements BlobStore, BlobPeer {
+export class HttpBlobStore implements BlobStore, BlobPeer, ScrubbingNode {
   readonly nodeId: NodeId;
   /** What the node keeps of the journal, by the same connections. */
   readonly journal: HttpJournal;
@@ -102,6 +103,16 @@ export class HttpBlobStore implements BlobStore, BlobPeer {
       limit: String(limit),
     });
     return this.#node.get<InventoryPage>(`/inventory?${query}`);
+  }
+
+  async scrubStatus(): Promise<ScrubStatus> {
+    return this.#node.get<ScrubStatus>('/scrub');
+  }
+
+  async startScrub(): Promise<ScrubStatus> {
+    const headers = this.#node.changingHeaders();
+    const answer = await this.#node.ask('POST', '/scrub', headers, {});
+    return this.#node.json(this.#node.expect(answer, 202));
   }
 
   async status(signal?: AbortSignal): Promise<NodeStatus> {

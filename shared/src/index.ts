@@ -14,4 +14,5 @@ export * from './node-protocol.ts';
 export type * from './public-messages.ts';
 export * from './replication-job.ts';
 export * from './retry-policy.ts';
+export type * from './scrub-messages.ts';
 export type * from './tree-messages.ts';

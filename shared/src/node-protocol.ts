@@ -12,6 +12,7 @@ import type { BlobId, NodeId } from './ids.ts';
  *   DELETE /blobs/<id>            `x-dfs-expires` (ms of the master's clock) → 204
  *   POST   /pull                  JSON PullRequest → 200 BlobReceipt
  *   GET    /inventory?after=&limit=   → InventoryPage
+ *   POST   /scrub                begins to read every blob again now → 202 ScrubStatus; GET: how far it got → 200 ScrubStatus
  *   GET    /status                → NodeStatus
  *   GET    /journal               → JournalStatus
  *   POST   /journal/records       NDJSON of JournalRecord; `x-dfs-md5` of the body where given is checked → 200 { last }, durable; 409 conflict names the last number

@@ -28,7 +28,7 @@ export async function readInventory(
   const damaged: BlobId[] = [];
   const first = after?.slice(0, 2) ?? '';
   for (const shard of shards.filter((each) => each >= first)) {
-    const ids = await idsIn(directory, shard, after);
+    const ids = await idsInShard(directory, shard, after);
     for (let at = 0; at < ids.length; at += readsAtOnce) {
       const room = limit - blobs.length - damaged.length;
       const some = ids.slice(at, at + Math.min(readsAtOnce, room));
@@ -48,7 +48,7 @@ export async function readInventory(
  * The folder's blobs behind `after`, in order. Files that are no blobs of this folder are passed
  * over.
  */
-async function idsIn(
+export async function idsInShard(
   directory: DataDirectory,
   shard: string,
   after: string | undefined,

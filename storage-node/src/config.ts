@@ -24,6 +24,8 @@ export interface StorageNodeConfig {
   /** Until the master names another interval. */
   readonly heartbeatEveryMs: number;
   readonly uploadIdleMs: number;
+  /** Each blob is read again within this time; 0: only when asked. */
+  readonly scrubEveryMs: number;
   readonly logLevel: LogLevel;
 }
 
@@ -58,6 +60,7 @@ export function readConfig(
     reserveBytes: hasReserve ? read.bytes('DFS_RESERVE_BYTES', 0) : undefined,
     heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
     uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', 10_000, { min: 50 }),
+    scrubEveryMs: read.durationMs('DFS_SCRUB_EVERY', 30 * 86_400_000),
     logLevel: logLevel as LogLevel,
   };
   if (!logLevels.includes(config.logLevel)) {

@@ -11,6 +11,8 @@ export interface NodeCounters {
   pullCount: number;
   pullBytes: number;
   damageCount: number;
+  /** Being served at the moment. */
+  requestsNow: number;
   /** Requests that were refused or failed, by kind of error. */
   readonly errors: Map<string, number>;
 }
@@ -24,5 +26,6 @@ export const createCounters = (): NodeCounters => ({
   pullCount: 0,
   pullBytes: 0,
   damageCount: 0,
+  requestsNow: 0,
   errors: new Map(),
 });

@@ -29,7 +29,7 @@ import type { BlockBuffers } from './block-buffers.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { DropClock } from './drop-clock.ts';
 import { JoinedPulls } from './joined-pulls.ts';
-import { OpenBlob, OpenBlobs, stateOf } from './open-blobs.ts';
+import { OpenBlob, OpenBlobs, openBlob, stateOf } from './open-blobs.ts';
 import { codeOf, diskError, nameFile, renameFile, unlinkFile } from './raw-file.ts';
 import type { Space } from './space.ts';
 import { VerifiedReader, VerifiedStream } from './verified-reader.ts';
@@ -78,6 +78,11 @@ export interface BlobReading {
   readonly reader?: VerifiedReader;
   readonly range?: ByteRange;
 }
+
+/** What reading a blob to its last byte found. */
+export type Verification =
+  | { readonly kind: 'whole'; readonly sizeBytes: number }
+  | { readonly kind: 'damaged' | 'gone' | 'cancelled' };
 
 /** What is to be written, and by whose word it is judged. */
 interface Incoming {
@@ -207,6 +212,29 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
       return await readInventory(this.#deps.directory, after, limit);
     } catch (error) {
       throw diskError(error, 'listing the blobs');
+    }
+  }
+
+  /**
+   * Reads a blob from the disk to its last byte and compares block CRCs and MD5. Damage is reported
+   * as when a reader finds it. `onPiece` is told how long a piece took, ms, and is waited for before
+   * the next one. Rejects only when the disk itself cannot be read.
+   */
+  async verify(
+    id: BlobId,
+    { signal, onPiece }: { signal: AbortSignal; onPiece?: (readMs: number) => Promise<void> },
+  ): Promise<Verification> {
+    try {
+      // Not one of those kept open for readers, who would lose theirs to a pass over the whole disk.
+      const blob = await openBlob(this.#deps.directory.blobPath(id), id).catch((error) => {
+        if (error instanceof StoreError && error.kind === 'corrupt') this.#tellOf(id, error);
+        throw error;
+      });
+      if (!blob) return { kind: 'gone' };
+      return await this.#verifyOpen(blob, signal, onPiece);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.kind === 'corrupt')) throw error;
+      return { kind: 'damaged' };
     }
   }
 
@@ -367,6 +395,38 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
       const fileBytes = await fileBytesOf(this.#deps.directory.blobPath(id));
       return { kind: 'damaged', fileBytes: fileBytes ?? 0 };
     }
+  }
+
+  /** Takes over the caller's hold of `blob`. */
+  async #verifyOpen(
+    blob: OpenBlob,
+    signal: AbortSignal,
+    onPiece: ((readMs: number) => Promise<void>) | undefined,
+  ): Promise<Verification> {
+    const { clock, buffers } = this.#deps;
+    const { sizeBytes, md5, blobId } = blob.description;
+    const hash = createHash('md5');
+    let startedAtMs = clock.monotonic();
+    const { reader } = await this.#read(blob, wholeRange, buffers);
+    try {
+      for (let piece = await reader?.next(); piece; piece = await reader?.next()) {
+        hash.update(piece.bytes);
+        piece.release();
+        await onPiece?.(clock.monotonic() - startedAtMs);
+        if (signal.aborted) return { kind: 'cancelled' };
+        startedAtMs = clock.monotonic();
+      }
+    } finally {
+      reader?.close();
+    }
+    if (hash.digest('hex') === md5) return { kind: 'whole', sizeBytes };
+    const message = `This node's copy of the blob ${blobId} does not have the MD5 that it was stored with.`;
+    this.#tellOf(blobId, new StoreError('corrupt', message));
+    return { kind: 'damaged' };
+  }
+
+  #tellOf(blobId: BlobId, { message }: StoreError): void {
+    this.#deps.onDamage({ blobId, kind: 'corrupt', detail: message });
   }
 
   /** Takes over the caller's hold of `blob`. */

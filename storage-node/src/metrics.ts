@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { BlobTally } from './blob-tally.ts';
 import type { NodeCounters } from './counters.ts';
+import type { Scrubber } from './scrubber.ts';
 import type { Space } from './space.ts';
 
 export interface NodeMetrics {
@@ -13,8 +14,9 @@ export function createMetrics(sources: {
   readonly counters: NodeCounters;
   readonly tally: BlobTally;
   readonly space: Space;
+  readonly scrubs: Pick<Scrubber, 'status'>;
 }): NodeMetrics {
-  const { counters, tally, space } = sources;
+  const { counters, tally, space, scrubs } = sources;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -63,6 +65,22 @@ export function createMetrics(sources: {
     () => space.freeBytes,
   );
   shows('dfs_node_capacity_bytes', 'Bytes of the disk.', () => space.capacityBytes);
+
+  shows(
+    'dfs_node_scrub_done_ratio',
+    'Share of the disk that the running scrub has read; 1 when none runs.',
+    () => scrubs.status().running?.doneShare ?? 1,
+  );
+  shows(
+    'dfs_node_scrub_awaiting_repair',
+    'Damaged copies that scrubs found and that were not replaced yet.',
+    () => scrubs.status().awaitingRepair,
+  );
+  shows(
+    'dfs_node_scrub_completed_seconds',
+    'When a scrub last came to its end, Unix time; 0: never.',
+    () => (scrubs.status().last?.completedAtMs ?? 0) / 1_000,
+  );
 
   return {
     text: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),

@@ -12,10 +12,12 @@ import { sendError, sendJson } from './answers.ts';
 import { epochOf } from './blob-headers.ts';
 import { BlobRoutes, type BlobRoutesDependencies } from './blob-routes.ts';
 import { smallBodyOf } from './request-body.ts';
+import type { Scrubber } from './scrubber.ts';
 
 export interface NodeServerDependencies extends BlobRoutesDependencies {
   readonly status: () => NodeStatus;
   /** Text of `/metrics` and its content type. */
+  readonly scrubber: Pick<Scrubber, 'scrubNow' | 'status'>;
   readonly metrics: () => Promise<{ contentType: string; text: string }>;
   readonly logger: Logger;
 }
@@ -76,6 +78,11 @@ class NodeRoutes {
     const path = queryAt < 0 ? url : url.slice(0, queryAt);
     const query = queryAt < 0 ? '' : url.slice(queryAt + 1);
     response.on('error', ignore);
+    const { counters } = this.#deps;
+    counters.requestsNow += 1;
+    response.once('close', () => {
+      counters.requestsNow -= 1;
+    });
     this.#route({ request, response, path, query, askForBody }).catch((error) => {
       this.#note(error, request, path);
       sendError(request, response, error, { isBodyWanted });
@@ -100,6 +107,10 @@ class NodeRoutes {
         return sendJson(response, 200, this.#deps.status());
       case 'GET /inventory':
         return this.#inventory(exchange);
+      case 'GET /scrub':
+        return sendJson(response, 200, this.#deps.scrubber.status());
+      case 'POST /scrub':
+        return this.#scrub(exchange);
       case 'POST /pull':
         return this.#pull(exchange);
       default:
@@ -117,6 +128,12 @@ class NodeRoutes {
       throw new StoreError('invalid-request', `A page has 1 to ${pageMax} blobs.`);
     }
     sendJson(response, 200, await this.#deps.store.inventory(after, Math.min(limit, pageMax)));
+  }
+
+  async #scrub({ request, response }: Exchange): Promise<void> {
+    const { identity, scrubber } = this.#deps;
+    await identity.obey(epochOf(request));
+    sendJson(response, 202, scrubber.scrubNow());
   }
 
   async #pull({ request, response, askForBody }: Exchange): Promise<void> {

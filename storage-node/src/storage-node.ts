@@ -17,6 +17,7 @@ import { MasterClient } from './master-client.ts';
 import { createMetrics } from './metrics.ts';
 import { NodeAccess } from './node-access.ts';
 import { hasIdentity, NodeIdentity } from './node-identity.ts';
+import { Scrubber } from './scrubber.ts';
 import { createNodeServer } from './server.ts';
 import { takeDataDirectory } from './slots.ts';
 import { type MeasureDisk, Space } from './space.ts';
@@ -91,6 +92,7 @@ export async function startStorageNode(
     cleanup.push(() => fetcher.close());
     const counters = createCounters();
     const dropClock = new DropClock(clock);
+    let scrubber: Scrubber | undefined;
     const store = new DiskBlobStore({
       directory,
       space,
@@ -103,12 +105,25 @@ export async function startStorageNode(
         counters.damageCount += 1;
         damages.report(damage);
       },
-      onMended: (id) => damages.mended(id),
+      onMended: (id) => {
+        damages.mended(id);
+        scrubber?.mended(id);
+      },
       onWrite: () => vitals.wrote(),
     });
     cleanup.push(() => store.close());
 
-    const metrics = createMetrics({ counters, tally, space });
+    const scrubs = await Scrubber.start({
+      store,
+      directory,
+      clock,
+      logger,
+      requestsNow: () => counters.requestsNow,
+      everyMs: config.scrubEveryMs,
+    });
+    scrubber = scrubs;
+    cleanup.push(() => scrubs.stop());
+    const metrics = createMetrics({ counters, tally, space, scrubs });
     const disk = () => ({
       capacityBytes: space.capacityBytes,
       freeBytes: space.freeBytes,
@@ -123,6 +138,7 @@ export async function startStorageNode(
       store,
       identity,
       counters,
+      scrubber: scrubs,
       access: new NodeAccess({ nodeId, clusterKey, urlKey, clock }),
       uploadIdleMs: config.uploadIdleMs,
       status: () => ({ nodeId, name, version, ...cluster(), ...disk() }),
