@@ -26,13 +26,13 @@ import {
 } from './decisions/copies.ts';
 import { decideCopies } from './decisions/copies-wanted.ts';
 import { makeDirectories } from './decisions/directories.ts';
+import { decideMove } from './decisions/moving.ts';
 import { decideRemoval } from './decisions/removal.ts';
 import { decideTouch } from './decisions/touch.ts';
 import { GroupCommit, type GroupCommitParts } from './group-commit.ts';
 import { compareInventory } from './inventory-comparison.ts';
 import { MetadataCaches } from './metadata-caches.ts';
 import type {
-  BindCondition,
   BindOutcome,
   BindRequest,
   BlobCopies,
@@ -58,6 +58,7 @@ import { KnexMetadataRestore } from './restore/knex-metadata-restore.ts';
 import type { MetadataRestore } from './restore/restore-types.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
+import type { MoveOutcome, MoveRequest, RemoveRequest } from './tree-changes.ts';
 import type { CopyOutcome, CopyRequest, SweptCopies, WalkedEntry } from './working-tree.ts';
 
 export interface KnexMetadataRepositoryParts {
@@ -213,10 +214,14 @@ export class KnexMetadataRepository implements MetadataRepository {
     });
   }
 
-  async removeEntry(path: FilePath, condition: BindCondition = {}): Promise<void> {
+  moveEntry(request: MoveRequest): Promise<MoveOutcome> {
+    return this.#writes.submit({ rows: 1, decide: (draft) => decideMove(draft, request) });
+  }
+
+  async removeEntry(path: FilePath, request: RemoveRequest = {}): Promise<void> {
     await this.#writes.submit({
       rows: 1,
-      decide: (draft) => decideRemoval(draft, path, condition),
+      decide: (draft) => decideRemoval(draft, path, request),
     });
   }
 

@@ -11,6 +11,7 @@ import type {
 } from '@dfs/shared';
 import type { JournalSource } from './journal-source.ts';
 import type { MetadataRestore } from './restore/restore-types.ts';
+import type { TreeChanges } from './tree-changes.ts';
 import type { WorkingTree } from './working-tree.ts';
 
 export type EntryKind = 'file' | 'directory';
@@ -260,7 +261,10 @@ export interface StoreCounts {
  *
  * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.
  */
-export interface MetadataRepository extends JournalSource, WorkingTree {
+export interface MetadataRepository
+  extends JournalSource,
+    WorkingTree,
+    Pick<TreeChanges, 'moveEntry' | 'removeEntry'> {
   /** Changed only by a restore. */
   identity(): ClusterIdentity;
   /** Rebuilds this database from what others keep of it. */
@@ -295,8 +299,6 @@ export interface MetadataRepository extends JournalSource, WorkingTree {
   findRepeated(key: string, path: FilePath): Promise<BindOutcome | undefined>;
   /** Makes directories and missing parents; succeeds when it is there. Rejects with `not-a-directory`. */
   makeDirectory(path: FilePath): Promise<Entry>;
-  /** Removes a file's name, or an empty directory. Rejects: `not-found`, `precondition-failed`, `conflict` (directory not empty, or the root). */
-  removeEntry(path: FilePath, condition?: BindCondition): Promise<void>;
 
   // ── uploads in progress ──
   /** Says that these blobs are being uploaded until `expiresAtMs`; called again to renew. */

@@ -28,7 +28,7 @@ import { copiesAt, withCopiesWanted } from './copies-wanted.ts';
 import { makeDirectories, needWayTo } from './directories.ts';
 import { findFreeNumber } from './free-number.ts';
 import { findKnown, remember } from './idempotency.ts';
-import { releaseName } from './removal.ts';
+import { releaseName } from './release.ts';
 import { countOut } from './sizes.ts';
 
 /** Binds all or none: whatever fails throws. What `bindFiles` promises is decided here. Pure but for the ids of new entries. */

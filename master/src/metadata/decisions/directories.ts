@@ -20,11 +20,17 @@ export function makeDirectories(draft: Draft, path: FilePath): Entry[] {
 
 /** The entry of this path and those above it, from the root; undefined when a name is absent or a parent is a file. */
 export function findChain(draft: Draft, path: FilePath): Entry[] | undefined {
+  const chain = chainAlong(draft, path);
+  return chain.length === namesOf(path).length + 1 ? chain : undefined;
+}
+
+/** What there is on the way to a path, from the root: ends with its entry, or before the first name that is absent or below a file. */
+export function chainAlong(draft: Draft, path: FilePath): Entry[] {
   const chain = [rootOf(draft, path)];
   for (const name of namesOf(path)) {
     const parent = chain.at(-1) as Entry;
     const entry = parent.kind === 'directory' ? draft.child(parent.id, name) : null;
-    if (!entry) return undefined;
+    if (!entry) break;
     chain.push(entry);
   }
   return chain;
@@ -63,7 +69,7 @@ function makeDirectory(draft: Draft, parent: Entry, name: string): Entry {
   return entry;
 }
 
-const notADirectory = (path: FilePath, name: string) =>
+export const notADirectory = (path: FilePath, name: string) =>
   new StoreError('not-a-directory', `${JSON.stringify(name)} in ${path} is a file.`, {
     hint: 'Choose a path whose parents are directories.',
   });

@@ -1,6 +1,6 @@
 import type { BlobId, EntryId, FileId } from '@dfs/shared';
 import type { Sql, Value } from '../database.ts';
-import { partsOfEntryKey } from '../root-entries.ts';
+import { entryKeyOf, partsOfEntryKey } from '../root-entries.ts';
 import {
   type BlobAndCopyRow,
   blobStatesOf,
@@ -18,7 +18,7 @@ import {
 } from '../rows.ts';
 import { chunksOf, places } from '../sql-text.ts';
 import type { Draft } from './draft.ts';
-import { noSize, type TreeSize } from './draft-sizes.ts';
+import { type KnownSize, noSize, sizeColumns } from './draft-sizes.ts';
 import type { DraftTable } from './draft-table.ts';
 
 /** Directories are counted up to here: more than one batch can remove. */
@@ -77,7 +77,14 @@ export async function loadMissing(sql: Sql, draft: Draft): Promise<void> {
         { afterName: row.after_name, requestedAtMs: row.requested_at },
       ]);
     }),
-    loadCounted(sql, draft),
+    loadRows(draft.entries.directoryKeys, async (ids) => {
+      const rows = await sql.rows<Pick<EntryRow, 'id' | 'parent_id' | 'name'>>(
+        `select id, parent_id, name from entries where kind = 'directory' and id in (${places(ids)})`,
+        ids,
+      );
+      return rows.map((row) => [row.id, entryKeyOf(row.parent_id, row.name)]);
+    }),
+    loadSizes(sql, draft),
     loadCounts<FileId>(sql, draft.names, 'entries', 'file_id'),
     loadCounts<BlobId>(sql, draft.uses, 'file_blobs', 'blob_id'),
     loadChildren(sql, draft),
@@ -143,23 +150,50 @@ async function loadCounts<Key extends string>(
   }
 }
 
-async function loadCounted(sql: Sql, { sizes }: Draft): Promise<void> {
+interface SizeRow {
+  readonly directory_id: EntryId;
+  readonly files: number;
+  readonly directories: number;
+  readonly bytes: number;
+  readonly pending_files: number;
+  readonly pending_directories: number;
+  readonly pending_bytes: number;
+}
+
+async function loadSizes(sql: Sql, { sizes }: Draft): Promise<void> {
   for (const ids of chunksOf([...sizes.missing], 1)) {
-    const rows = await sql.rows<TreeSize & { directory_id: EntryId }>(
-      `select directory_id, files, directories, bytes from directory_sizes where directory_id in (${places(ids)})`,
+    const rows = await sql.rows<SizeRow>(
+      `select ${sizeColumns.join(', ')} from directory_sizes where directory_id in (${places(ids)})`,
       ids,
     );
     const found = new Map(rows.map((row) => [row.directory_id, row]));
-    for (const id of ids) sizes.learn(id, found.get(id) ?? noSize);
+    for (const id of ids) sizes.learn(id, sizeOfRow(found.get(id)));
   }
 }
 
+const sizeOfRow = (row: SizeRow | undefined): KnownSize =>
+  row === undefined
+    ? { counted: noSize, pending: noSize }
+    : {
+        counted: { files: row.files, directories: row.directories, bytes: row.bytes },
+        pending: {
+          files: row.pending_files,
+          directories: row.pending_directories,
+          bytes: row.pending_bytes,
+        },
+      };
+
+/** Each of them up to the limit alone, in one query. */
 async function loadChildren(sql: Sql, { children }: Draft): Promise<void> {
-  for (const id of [...children.missing] as EntryId[]) {
-    const [row] = await sql.rows<{ how_many: number }>(
-      'select count(*) as how_many from (select id from entries where parent_id = ? limit ?) some_children',
-      [id, childrenCountedMax],
+  for (const ids of chunksOf([...children.missing], 1)) {
+    const directories = ids.map(() => '(?)').join(', ');
+    const rows = await sql.rows<{ id: EntryId; how_many: number }>(
+      `with directories (id) as (values ${directories})
+       select id, (select count(*) from
+         (select 1 from entries e where e.parent_id = directories.id limit ${childrenCountedMax}) some_children) as how_many
+       from directories`,
+      ids,
     );
-    children.learn(id, row?.how_many ?? 0);
+    for (const { id, how_many } of rows) children.learn(id, how_many);
   }
 }

@@ -33,22 +33,25 @@ export const sizeColumns = [
   'pending_bytes',
 ] as const;
 
-interface Added {
+/** Of a directory: what its parent knows of, and what it does not know of yet. */
+export interface KnownSize {
   readonly counted: TreeSize;
   readonly pending: TreeSize;
 }
 
-const isNone = ({ files, directories, bytes }: TreeSize) =>
+export const isNone = ({ files, directories, bytes }: TreeSize) =>
   files === 0 && directories === 0 && bytes === 0;
 
+const nothingKnown: KnownSize = { counted: noSize, pending: noSize };
+
 /**
- * What a batch adds to the sizes of directories. Most of it is added without reading a row: a name that comes or goes is pending at its parent. What was
- * counted of a directory is read only when the directory moves.
+ * What a batch adds to the sizes of directories. Most of it is added without reading a row: a name that comes or goes is pending at its parent. Rows are
+ * read only when a directory moves, or what is pending in it is counted.
  */
 export class DraftSizes {
   readonly #undo: UndoLog;
-  readonly #counted = new Map<EntryId, TreeSize>();
-  readonly #added = new Map<EntryId, Added>();
+  readonly #stored = new Map<EntryId, KnownSize>();
+  readonly #added = new Map<EntryId, KnownSize>();
   readonly #gone = new Set<EntryId>();
   readonly #fresh = new Set<EntryId>();
   readonly missing = new Set<EntryId>();
@@ -57,9 +60,9 @@ export class DraftSizes {
     this.#undo = undo;
   }
 
-  /** Says what the database holds as counted. */
-  learn(id: EntryId, counted: TreeSize): void {
-    this.#counted.set(id, counted);
+  /** Says what the database holds. */
+  learn(id: EntryId, size: KnownSize): void {
+    this.#stored.set(id, size);
     this.missing.delete(id);
   }
 
@@ -72,15 +75,17 @@ export class DraftSizes {
 
   /** Notes that what was counted will be needed, so that it is read together with others. */
   need(id: EntryId): void {
-    if (!this.#fresh.has(id) && !this.#counted.has(id)) this.missing.add(id);
+    if (!this.#fresh.has(id) && !this.#stored.has(id)) this.missing.add(id);
   }
 
   /** What its parent knows of: counted, without what is pending. Throws `rowsMissing` when it was not read. */
   countedIn(id: EntryId): TreeSize {
-    const stored = this.#fresh.has(id) ? noSize : this.#counted.get(id);
-    if (stored !== undefined) return sumOfSizes(stored, this.#added.get(id)?.counted ?? noSize);
-    this.missing.add(id);
-    throw rowsMissing;
+    return this.#sizeOf(id).counted;
+  }
+
+  /** What its parent does not know of yet. Throws `rowsMissing` when it was not read. */
+  pendingIn(id: EntryId): TreeSize {
+    return this.#sizeOf(id).pending;
   }
 
   /** Something came to be directly in a directory, or went (negative). */
@@ -88,9 +93,11 @@ export class DraftSizes {
     this.#add(id, { counted: noSize, pending: difference });
   }
 
-  /** What was pending is counted; the caller adds it to the parent. */
-  fold(id: EntryId, amount: TreeSize): void {
+  /** What was pending is counted. Gives how much that was: the caller adds it to the parent. Throws `rowsMissing` when it was not read. */
+  fold(id: EntryId): TreeSize {
+    const amount = this.pendingIn(id);
     this.#add(id, { counted: amount, pending: negative(amount) });
+    return amount;
   }
 
   /** The directory itself goes, and its row with it. */
@@ -125,7 +132,21 @@ export class DraftSizes {
     this.#fresh.clear();
   }
 
-  #add(id: EntryId, { counted, pending }: Added): void {
+  #sizeOf(id: EntryId): KnownSize {
+    const stored = this.#fresh.has(id) ? nothingKnown : this.#stored.get(id);
+    if (stored === undefined) {
+      this.missing.add(id);
+      throw rowsMissing;
+    }
+    const added = this.#added.get(id);
+    if (added === undefined) return stored;
+    return {
+      counted: sumOfSizes(stored.counted, added.counted),
+      pending: sumOfSizes(stored.pending, added.pending),
+    };
+  }
+
+  #add(id: EntryId, { counted, pending }: KnownSize): void {
     const before = this.#added.get(id);
     this.#undo.push(() => {
       if (before === undefined) this.#added.delete(id);

@@ -9,6 +9,7 @@ import type {
   TrashRecord,
 } from '../metadata-repository.ts';
 import { entryKeyOf } from '../root-entries.ts';
+import { DraftEntries } from './draft-entries.ts';
 import { DraftSizes } from './draft-sizes.ts';
 import { DraftCount, DraftTable, RowsMissing, rowsMissing, type UndoLog } from './draft-table.ts';
 
@@ -52,7 +53,7 @@ export class Draft {
   readonly lostNodes: ReadonlySet<NodeId>;
   readonly #undo: UndoLog = [];
   /** By `entryKeyOf`. */
-  readonly entries: DraftTable<string, Entry>;
+  readonly entries: DraftEntries;
   readonly files = new DraftTable<FileId, FileRecord>(this.#undo);
   readonly blobs = new DraftTable<BlobId, BlobState>(this.#undo);
   readonly keys = new DraftTable<string, KnownKey>(this.#undo);
@@ -78,7 +79,7 @@ export class Draft {
     this.nowMs = nowMs;
     this.configuredCopies = configuredCopies;
     this.lostNodes = lostNodes;
-    this.entries = new DraftTable(this.#undo, directoryOf);
+    this.entries = new DraftEntries(this.#undo, directoryOf);
   }
 
   /** Runs one operation: all of it or, when it throws, nothing of it. What it journals becomes one row. */
@@ -146,7 +147,7 @@ export class Draft {
     const { entries, files, blobs, keys, nodes, uploads, trash, sweeps } = this;
     const { sizes, children, names, uses } = this;
     return [
-      ...[entries, files, blobs, keys, nodes, uploads, trash, sweeps],
+      ...[entries, entries.directoryKeys, files, blobs, keys, nodes, uploads, trash, sweeps],
       ...[sizes, children, names, uses],
     ];
   }

@@ -6,6 +6,7 @@ import { describeHealing } from './healing-suite.ts';
 import { describeInventories } from './inventory-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
+import { describeMoving } from './moving-suite.ts';
 import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
 import { describeRestores } from './restore-suite.ts';
@@ -19,6 +20,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('the tree', () => describeTree(open));
     describe('walks', () => describeWalks(open));
     describe('binding', () => describeBinding(open));
+    describe('moving', () => describeMoving(open));
     describe('races', () => describeRaces(open));
     describe('copies', () => describeCopies(open));
     describe('inventories', () => describeInventories(open));

@@ -122,7 +122,9 @@ export function describeKeeping(open: OpenMetadata): void {
         const second = await bind(repository, '/a/f', { content: 'two' });
         await repository.removeEntry(path('/a/f'));
         await repository.makeDirectory(path('/a'));
-        await expect(repository.removeEntry(path('/a'))).rejects.toEqual(kindOf('conflict'));
+        await expect(
+          repository.removeEntry(path('/a'), { expect: 'empty-directory' }),
+        ).rejects.toEqual(kindOf('conflict'));
         await repository.recordReplications(
           [attempt(request.blobs[0]?.blobId as never, nodeB)],
           () => 0,

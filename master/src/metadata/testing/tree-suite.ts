@@ -128,15 +128,19 @@ export function describeTree(open: OpenMetadata): void {
     await expect(repository.removeEntry(named.path)).rejects.toEqual(kindOf('not-found'));
   });
 
-  it('removes an empty directory, but not one with something in it, nor the root', async () => {
+  it('removes an empty directory where one is expected, but not one with something in it, nor the root', async () => {
     const { repository } = harness();
     const directory = newDirectory();
     await bind(repository, `${directory}/sub/file`);
-    const remove = (at: string) => repository.removeEntry(path(at));
+    const remove = (at: string) => repository.removeEntry(path(at), { expect: 'empty-directory' });
     await expect(remove(directory)).rejects.toEqual(kindOf('conflict'));
     await expect(remove(`${directory}/sub`)).rejects.toEqual(kindOf('conflict'));
     await expect(remove('/')).rejects.toEqual(kindOf('conflict'));
-    await remove(`${directory}/sub/file`);
+    await expect(remove(`${directory}/sub/file`)).rejects.toEqual(kindOf('not-a-directory'));
+    await expect(repository.removeEntry(path(directory), { expect: 'file' })).rejects.toEqual(
+      kindOf('is-a-directory'),
+    );
+    await repository.removeEntry(path(`${directory}/sub/file`), { expect: 'file' });
     await remove(`${directory}/sub`);
     await remove(directory);
     expect(await repository.findEntry(path(directory))).toBeUndefined();
