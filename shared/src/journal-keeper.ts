@@ -65,7 +65,7 @@ export interface JournalKeeper {
   /**
    * Takes a snapshot (`journal-format.ts`), whole or not at all, and resolves once it is durable. Older snapshots, and records that it covers, go as soon as it
    * can be used: when the records up to its `to` are there. Rejects: `incomplete-body`, `digest-mismatch`, `invalid-request` (no such snapshot inside),
-   * `stale-epoch`, `conflict` (a newer one is kept), `no-room`, `too-many-requests` (one at a time).
+   * `stale-epoch`, `conflict` (a newer one is kept), `no-room`, `cancelled` (another one was sent meanwhile: one is received at a time).
    */
   putSnapshot(name: SnapshotName, bytes: Readable, signal?: AbortSignal): Promise<KeptSnapshot>;
   /** Rejects with `not-found`. The bytes end in an error, before their last piece, when they are not those that were stored. */

@@ -9,7 +9,7 @@ export const shards: readonly string[] = Array.from({ length: 256 }, (_, index) 
   index.toString(16).padStart(2, '0'),
 );
 
-const ownNames: ReadonlySet<string> = new Set(['blobs', 'staging', 'lost+found']);
+const ownNames: ReadonlySet<string> = new Set(['blobs', 'staging', 'journal', 'lost+found']);
 
 /** Where things lie on a node's disk, and which of its folders are durable. */
 export class DataDirectory {
@@ -33,6 +33,15 @@ export class DataDirectory {
   stagedPath(id: BlobId): string {
     this.#staged += 1;
     return `${this.path}/staging/${id}.${this.#staged}`;
+  }
+
+  get stagingPath(): string {
+    return join(this.path, 'staging');
+  }
+
+  /** Where the node's copy of the master's journal lies. */
+  get journalPath(): string {
+    return join(this.path, 'journal');
   }
 
   /** A file to write to when a sign of life is wanted from the disk. */
@@ -66,6 +75,7 @@ export async function formatDataDirectory(
     const missing = shards.filter((shard) => !present.has(shard));
     for (const shard of missing) await mkdir(join(path, 'blobs', shard));
     await makeDirectories(join(path, 'staging'));
+    await makeDirectories(join(path, 'journal'));
     // The folder itself stays: on a full disk it could not be made anew.
     for (const name of await readdir(join(path, 'staging'))) {
       await rm(join(path, 'staging', name), { recursive: true });
@@ -100,6 +110,11 @@ async function mustBeEmpty(path: string): Promise<void> {
     if (names.length === 0) continue;
     throw new ConfigurationError(
       `The data directory ${path} holds blobs but no node.json, so nobody knows which node they belong to: bring back its node.json.`,
+    );
+  }
+  if ((await readdir(join(path, 'journal')).catch(() => [])).length > 0) {
+    throw new ConfigurationError(
+      `The data directory ${path} holds a journal but no node.json, so nobody knows which node it belongs to: bring back its node.json.`,
     );
   }
 }

@@ -22,6 +22,7 @@ export const nameFile = fs.renameSync;
 /** As `nameFile`, where the name may be that of an old file, whose bytes are given back to the disk. */
 export const renameFile = promisify(fs.rename);
 export const unlinkFile = promisify(fs.unlink);
+export const truncateFile = promisify(fs.ftruncate);
 
 /** What is copied at once: a long write may have to wait until the disk took older ones. */
 const writtenAtOnceMaxBytes = 64 * 1024;

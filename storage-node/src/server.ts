@@ -11,10 +11,13 @@ import type { Logger } from '@dfs/shared/cluster';
 import { sendError, sendJson } from './answers.ts';
 import { epochOf } from './blob-headers.ts';
 import { BlobRoutes, type BlobRoutesDependencies } from './blob-routes.ts';
+import type { DiskJournal } from './journal/disk-journal.ts';
+import { JournalRoutes } from './journal-routes.ts';
 import { smallBodyOf } from './request-body.ts';
 import type { Scrubber } from './scrubber.ts';
 
 export interface NodeServerDependencies extends BlobRoutesDependencies {
+  readonly journal: DiskJournal;
   readonly status: () => NodeStatus;
   /** Text of `/metrics` and its content type. */
   readonly scrubber: Pick<Scrubber, 'scrubNow' | 'status'>;
@@ -28,7 +31,7 @@ const pullBodyMaxBytes = 64 * 1024;
 const pageMax = 1_000;
 
 /** One request with its URL taken apart. */
-interface Exchange {
+export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly path: string;
@@ -60,10 +63,12 @@ export function createNodeServer(dependencies: NodeServerDependencies): Server {
 class NodeRoutes {
   readonly #deps: NodeServerDependencies;
   readonly #blobs: BlobRoutes;
+  readonly #journal: JournalRoutes;
 
   constructor(dependencies: NodeServerDependencies) {
     this.#deps = dependencies;
     this.#blobs = new BlobRoutes(dependencies);
+    this.#journal = new JournalRoutes(dependencies);
   }
 
   handle(request: IncomingMessage, response: ServerResponse, waitsForContinue: boolean): void {
@@ -102,6 +107,7 @@ class NodeRoutes {
       return sendText(response, contentType, text);
     }
     this.#deps.access.mustBeMeantForUs(request);
+    if (path === '/journal' || path.startsWith('/journal/')) return this.#journal.handle(exchange);
     switch (`${request.method} ${path}`) {
       case 'GET /status':
         return sendJson(response, 200, this.#deps.status());

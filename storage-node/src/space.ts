@@ -71,15 +71,19 @@ export class Space {
   }
 
   /**
-   * Takes room for a write of that many bytes. Rejects with `no-room`, judged by a fresh look at
-   * the disk.
+   * Takes room for a write of that many bytes; `isReserveOpen`: of what is kept back, too. Rejects
+   * with `no-room`, judged by a fresh look at the disk.
    */
-  async claim(bytes: number): Promise<RoomClaim> {
-    await this.#take(bytes);
+  async claim(
+    bytes: number,
+    { isReserveOpen = false }: { readonly isReserveOpen?: boolean } = {},
+  ): Promise<RoomClaim> {
+    const openBytes = isReserveOpen ? this.reserveBytes : 0;
+    await this.#take(bytes, openBytes);
     let heldBytes = bytes;
     return {
       grow: async (more) => {
-        await this.#take(more);
+        await this.#take(more, openBytes);
         heldBytes += more;
       },
       wrote: (written) => {
@@ -99,9 +103,9 @@ export class Space {
     clearInterval(this.#timer);
   }
 
-  async #take(bytes: number): Promise<void> {
-    if (bytes > this.#roomBytes) await this.#takeSample();
-    if (bytes > this.#roomBytes) {
+  async #take(bytes: number, openBytes: number): Promise<void> {
+    if (bytes > this.#roomBytes + openBytes) await this.#takeSample();
+    if (bytes > this.#roomBytes + openBytes) {
       throw new StoreError(
         'no-room',
         `This node has no room for ${bytes} bytes: ${this.freeBytes} are free, of which ${this.reserveBytes} are kept back and ${this.#claimedBytes} taken by writes in progress.`,

@@ -13,6 +13,7 @@ import { formatDataDirectory } from './data-directory.ts';
 import { DiskBlobStore } from './disk-blob-store.ts';
 import { DropClock } from './drop-clock.ts';
 import { HeartbeatLoop } from './heartbeat-loop.ts';
+import { DiskJournal } from './journal/disk-journal.ts';
 import { MasterClient } from './master-client.ts';
 import { createMetrics } from './metrics.ts';
 import { NodeAccess } from './node-access.ts';
@@ -113,6 +114,14 @@ export async function startStorageNode(
     });
     cleanup.push(() => store.close());
 
+    const journal = new DiskJournal({
+      path: directory.journalPath,
+      stagingPath: directory.stagingPath,
+      space,
+      clusterId: () => identity.clusterId,
+      logger,
+    });
+    cleanup.push(() => journal.close());
     const scrubs = await Scrubber.start({
       store,
       directory,
@@ -136,6 +145,7 @@ export async function startStorageNode(
     });
     const server = createNodeServer({
       store,
+      journal,
       identity,
       counters,
       scrubber: scrubs,
