@@ -268,6 +268,10 @@ export class KnexMetadataRepository implements MetadataRepository {
     return this.#copies.dueReplications(query);
   }
 
+  blobsWithoutCopy(page: { after?: BlobId; limit: number }): Promise<BlobCopiesPage> {
+    return this.#copies.blobsWithoutCopy(page);
+  }
+
   blobsShortOfCopies(page: { after?: BlobId; limit: number }): Promise<BlobCopiesPage> {
     return this.#copies.blobsShortOfCopies(page);
   }

@@ -227,6 +227,8 @@ export interface InventoryComparison {
   readonly abortedBeforeMs: number;
   /** Blobs of uploads that run in this process. */
   readonly inUpload: ReadonlySet<BlobId>;
+  /** Unknown blobs of earlier epochs of this cluster count as aborted uploads, too: only when an administrator asked for it. */
+  readonly mayDropEarlierEpochs?: boolean;
 }
 
 export interface InventoryFindings {
@@ -329,6 +331,8 @@ export interface MetadataRepository
   }): Promise<readonly { target: NodeId; blob: BlobCopies }[]>;
   /** Blobs with fewer rows of copies than wanted, by id after `after`. */
   blobsShortOfCopies(page: { after?: BlobId; limit: number }): Promise<BlobCopiesPage>;
+  /** Blobs that files need and of which no copy is stored, by id after `after`. */
+  blobsWithoutCopy(page: { after?: BlobId; limit: number }): Promise<BlobCopiesPage>;
   /** Blobs with a row on this node, in inventory order. */
   blobsOnNode(nodeId: NodeId, page: { after?: string; limit: number }): Promise<BlobCopiesPage>;
   /** At most 1 000 in one call. Gives how many took effect. */

@@ -114,6 +114,12 @@ export class RepairLoop {
     this.#loop.wake();
   }
 
+  /** Looks soon at all blobs that have a row on this node. */
+  scan(id: NodeId): void {
+    this.#scans.request(id);
+    this.wake();
+  }
+
   /** Outcomes of attempts were committed. */
   reported(attempts: readonly ReplicationAttempt[]): void {
     if (this.#handOut.reported(attempts)) this.wake();

@@ -76,7 +76,8 @@ function judgeUnknown(
   if (held?.clusterId !== identity.clusterId) return 'quarantined';
   // A blob that is known is ours, whichever epoch stored this copy: after a restore that is how most copies are found.
   if (blob) return adopt(draft, comparison, blob, held);
-  if (held.epoch !== identity.epoch) return 'quarantined';
+  const isEarlier = held.epoch < identity.epoch && comparison.mayDropEarlierEpochs === true;
+  if (held.epoch !== identity.epoch && !isEarlier) return 'quarantined';
   if (held.storedAtMs >= comparison.abortedBeforeMs) return undefined;
   if (isInUpload(draft, blobId, comparison.inUpload, comparison.askedAtMs)) return undefined;
   draft.blobs.set(blobId, abortedUpload(held, comparison.nodeId, draft.nowMs));

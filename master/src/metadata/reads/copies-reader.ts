@@ -90,6 +90,18 @@ export class CopiesReader {
     });
   }
 
+  async blobsWithoutCopy(page: { after?: BlobId; limit: number }): Promise<BlobCopiesPage> {
+    const limit = pageOf(page.limit);
+    return this.#database.read(async (sql) => {
+      const rows = await sql.rows<{ id: BlobId }>(
+        `select id from blobs where unreferenced_since is null and id > ? and not exists
+         (select 1 from replicas where blob_id = blobs.id and state = 'stored') order by id limit ?`,
+        [page.after ?? '', limit + 1],
+      );
+      return this.#pageOfBlobs(sql, rows, limit, (row) => row.id);
+    });
+  }
+
   async blobsOnNode(
     nodeId: NodeId,
     page: { after?: string; limit: number },
