@@ -2,6 +2,7 @@ import { describe } from 'vitest';
 import { describeBinding } from './bind-suite.ts';
 import { describeCollection } from './collection-suite.ts';
 import { describeCopies } from './copies-suite.ts';
+import { describeCopiesWanted } from './copies-wanted-suite.ts';
 import { describeHealing } from './healing-suite.ts';
 import { describeInventories } from './inventory-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
@@ -23,6 +24,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('moving', () => describeMoving(open));
     describe('races', () => describeRaces(open));
     describe('copies', () => describeCopies(open));
+    describe('copies wanted', () => describeCopiesWanted(open));
     describe('inventories', () => describeInventories(open));
     describe('healing', () => describeHealing(open));
     describe('collection', () => describeCollection(open));
