@@ -59,6 +59,7 @@ import type { MetadataRestore } from './restore/restore-types.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
 import type { MoveOutcome, MoveRequest, RemoveRequest } from './tree-changes.ts';
+import { TreeCopy } from './tree-copy.ts';
 import type { CopyOutcome, CopyRequest, SweptCopies, WalkedEntry } from './working-tree.ts';
 
 export interface KnexMetadataRepositoryParts {
@@ -199,8 +200,8 @@ export class KnexMetadataRepository implements MetadataRepository {
     return sweepCopies(this.#writes, this.#parts.configuredCopies, limit);
   }
 
-  copyEntry(_request: CopyRequest): Promise<CopyOutcome> {
-    throw new StoreError('internal', 'Not yet.');
+  copyEntry(request: CopyRequest): Promise<CopyOutcome> {
+    return new TreeCopy(this.#parts.database, this.#writes, request).run();
   }
 
   findRepeated(key: string, path: FilePath): Promise<BindOutcome | undefined> {

@@ -1,12 +1,13 @@
 import type { FilePath } from '@dfs/shared';
 import type { BindCondition, Entry, ListedEntry } from './metadata-repository.ts';
+import type { TrashTime } from './tree-changes.ts';
 
 /** An entry met on a walk, with the path that led to it. */
 export interface WalkedEntry extends ListedEntry {
   readonly path: FilePath;
 }
 
-export interface CopyRequest {
+export interface CopyRequest extends TrashTime {
   readonly from: FilePath;
   readonly to: FilePath;
   /** Whether what is at `to` goes (to the trash). */
@@ -15,8 +16,6 @@ export interface CopyRequest {
   readonly depth: 0 | 'infinity';
   /** What the file at `from` must be like. */
   readonly condition?: BindCondition;
-  /** Until when what is replaced can be brought back, in ms from now; 0: not at all. */
-  readonly trashTtlMs: number;
   /** Looked at between transactions; an aborted copy leaves nothing that can be seen. */
   readonly signal?: AbortSignal;
 }
