@@ -10,6 +10,7 @@ import {
   newNodeId,
   parseBlobId,
   parseClusterId,
+  parseEntryId,
   parseFileId,
   parseNodeId,
   shardOf,
@@ -19,7 +20,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const parsers = [parseBlobId, parseFileId, parseNodeId, parseClusterId];
+const parsers = [parseBlobId, parseFileId, parseEntryId, parseNodeId, parseClusterId];
 
 describe('a new id', () => {
   it('is a UUID of version 7 with the time of its making', () => {

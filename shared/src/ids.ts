@@ -64,6 +64,7 @@ const parser =
 export const parseBlobId = parser<BlobId>('blob id');
 export const parseFileId = parser<FileId>('file id');
 export const parseNodeId = parser<NodeId>('node id');
+export const parseEntryId = parser<EntryId>('entry id');
 export const parseClusterId = parser<ClusterId>('cluster id');
 
 /** The two hex digits that name a blob's folder on a node's disk: the last ones, which are random. */

@@ -1,5 +1,6 @@
 import type { NodeState } from './cluster-messages.ts';
 import type { BlobId, FileId, NodeId } from './ids.ts';
+import type { UsageAnswer } from './tree-messages.ts';
 
 /** Bodies of the public port's JSON answers: what the CLI prints with `--json`. Times are ISO 8601 in UTC. */
 
@@ -28,6 +29,8 @@ export interface FormAnswer {
 export interface ListAnswer {
   readonly path: string;
   readonly entries: readonly ListAnswerEntry[];
+  /** On the first page, for whoever may see every name: all that is below the directory. */
+  readonly usage?: UsageAnswer;
   readonly next?: string;
 }
 
@@ -43,7 +46,7 @@ export interface ListAnswerEntry {
   readonly contentType?: string;
 }
 
-/** `GET /api/v1/stat/<path>`; a directory has only the first four. */
+/** `GET /api/v1/stat/<path>`; a directory has only the first four, and `copiesSet`. */
 export interface StatAnswer {
   readonly path: string;
   readonly kind: 'file' | 'directory';
@@ -57,6 +60,8 @@ export interface StatAnswer {
   readonly attributes?: Readonly<Record<string, string>>;
   readonly primary?: NodeName;
   readonly copies?: { readonly stored: number; readonly wanted: number };
+  /** How many copies were asked for here, for it and all below it; absent: as the directory above has it. */
+  readonly copiesSet?: number;
   readonly blobs?: readonly {
     readonly id: BlobId;
     readonly offset: number;

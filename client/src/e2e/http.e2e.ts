@@ -583,9 +583,9 @@ describe('the public port', () => {
     expect(text).toMatch(/^process_resident_memory_bytes /m);
   });
 
-  it('makes directories on the way, and deletes a directory only when it is empty', async () => {
+  it('makes directories on the way, and deletes a directory only when it is empty where that is asked', async () => {
     await cluster.store('/tree/a/b/c.txt', 'c');
-    expect((await send('DELETE', '/fs/tree/a')).status).toBe(409);
+    expect((await send('DELETE', '/fs/tree/a?expect=empty-directory')).status).toBe(409);
     expect((await send('DELETE', '/fs/tree/a/b/c.txt')).status).toBe(204);
     expect((await send('DELETE', '/fs/tree/a/b')).status).toBe(204);
     expect(await cluster.names('/tree/a')).toEqual([]);

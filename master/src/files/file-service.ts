@@ -7,7 +7,9 @@ import type { FileServiceDependencies, FileServiceSettings } from './file-servic
 import type { FileRef, FileService, ReplicaInfo } from './file-types.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { locateBlob } from './locate-blob.ts';
-import { createUploads, mustServe, mustServeChanges } from './uploads.ts';
+import { mustServe } from './serving.ts';
+import { createTree } from './tree-service.ts';
+import { createUploads } from './uploads.ts';
 
 /** The file service over a metadata repository and nodes. While the master is in recovery every call rejects with `in-recovery`. */
 export function createFileService(settings: FileServiceSettings): FileService {
@@ -33,8 +35,10 @@ export function createFileService(settings: FileServiceSettings): FileService {
   const replicasOf = ({ file }: NamedFile) =>
     metadata.replicasOf(file.blobs.map(({ blobId }) => blobId));
 
+  const uploads = createUploads(dependencies);
   return {
-    ...createUploads(dependencies),
+    ...uploads,
+    ...createTree(dependencies, uploads),
     find,
     async stat(ref) {
       const named = await get(ref);
@@ -47,18 +51,6 @@ export function createFileService(settings: FileServiceSettings): FileService {
     async locate(named, avoid) {
       mustServe(dependencies);
       return locateBlob(dependencies, named, avoid);
-    },
-    async list(path, page) {
-      mustServe(dependencies);
-      return metadata.listDirectory(path, page);
-    },
-    async remove(path, condition) {
-      mustServeChanges(dependencies);
-      await metadata.removeEntry(path, condition);
-    },
-    async makeDirectory(path) {
-      mustServeChanges(dependencies);
-      await metadata.makeDirectory(path);
     },
     async replicas(ref) {
       const named = await get(ref);

@@ -2,12 +2,12 @@ import type { Readable } from 'node:stream';
 import type { ByteRange, FileId, FilePath, NodeId } from '@dfs/shared';
 import type {
   BindCondition,
-  DirectoryPage,
   FileRecord,
   NamedFile,
   OnConflict,
   Replica,
 } from '../metadata/metadata-repository.ts';
+import type { TreeService } from './tree-types.ts';
 
 /** How a front names a file: by path, or by the id of its content. */
 export type FileRef = { readonly path: FilePath } | { readonly id: FileId };
@@ -25,6 +25,8 @@ export interface PutRequest extends BindCondition {
   /** How many nodes must hold every byte durably before the answer; by default the configured number. */
   readonly minCopies?: number;
   readonly isPublic?: boolean;
+  /** When the file was last modified, where that is known better than now. */
+  readonly modifiedAtMs?: number;
   readonly idempotencyKey?: string;
   /** Aborted when the client goes away: reaches the transfer, never the commit. */
   readonly signal: AbortSignal;
@@ -78,7 +80,8 @@ export interface ReplicaInfo {
 }
 
 /** The one file service: every protocol is a thin front over it. No HTTP, no SQL, no queue in its words. */
-export interface FileService {
+export interface FileService
+  extends Omit<TreeService, 'copy' | 'usage' | 'listTrash' | 'restoreFromTrash' | 'emptyTrash'> {
   /**
    * Stores a body and binds its name. Rejects: `digest-mismatch`, `incomplete-body`, `cancelled` (client gone), `precondition-failed`, `not-a-directory`, `is-a-directory`,
    * `no-room` (all nodes lack room), `unavailable` (no node took it; `retryAfterSeconds` set), `in-recovery`. Nothing is bound after a rejection.
@@ -99,8 +102,5 @@ export interface FileService {
   open(file: FileRecord, request: OpenRequest): Promise<OpenedFile>;
   /** A signed, short-lived URL of a node with a public address for a file of one blob, or undefined: `?redirect=1`. */
   locate(named: NamedFile, avoid?: NodeId): Promise<string | undefined>;
-  list(path: FilePath, page: { after?: string; limit: number }): Promise<DirectoryPage>;
-  remove(path: FilePath, condition?: BindCondition): Promise<void>;
-  makeDirectory(path: FilePath): Promise<void>;
   replicas(ref: FileRef): Promise<readonly ReplicaInfo[]>;
 }

@@ -4,6 +4,7 @@ import { infoOfBound, infoOfStored } from './file-info.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 import type { FileService, PutOutcome, PutRequest, StagedFile } from './file-types.ts';
 import { checkName } from './put-checks.ts';
+import { mustServe, mustServeChanges } from './serving.ts';
 import { checkMd5, type StoredBody, storeBody } from './store-body.ts';
 import { checkRoom } from './upload-refusal.ts';
 
@@ -155,28 +156,6 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
 
 function ignore(): void {}
 
-/** Rejects with `in-recovery` while the master may not serve. */
-export function mustServe({ nodes }: Pick<FileServiceDependencies, 'nodes'>): void {
-  const reason = nodes.recovery();
-  if (reason === undefined) return;
-  throw new StoreError('in-recovery', reason, {
-    hint: 'Nothing was changed on any node. Bring back the database that belongs to them: to rebuild it from the nodes ("dfs restore") is for a later version.',
-    retryAfterSeconds: 30,
-  });
-}
-
-/**
- * Rejects as `mustServe`, and with `unavailable` until a node has confirmed the database: what an old one is told to forget may be a file that it does not know.
- */
-export function mustServeChanges({ nodes }: Pick<FileServiceDependencies, 'nodes'>): void {
-  mustServe({ nodes });
-  if (nodes.isConfirmed()) return;
-  throw new StoreError('unavailable', 'No storage node has reported since the master started.', {
-    hint: 'Nothing was changed. Start the nodes, and try again.',
-    retryAfterSeconds: 1,
-  });
-}
-
 function stagedFileOf(
   { body: _, ...request }: PutRequest,
   file: FileRecord,
@@ -198,7 +177,8 @@ function mustBeBindable({ request, file, placement }: StagedFile): void {
 function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | undefined {
   const staged = placement as Placement;
   if ('repeated' in staged) return undefined;
-  const { path, ifMatch, ifNoneMatch, onConflict, isPublic, idempotencyKey } = request;
+  const { path, ifMatch, ifNoneMatch, onConflict, isPublic, modifiedAtMs, idempotencyKey } =
+    request;
   const { minCopies } = request;
   const { blobs: _, ...record } = file;
   return {
@@ -210,6 +190,7 @@ function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | 
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
     ...(minCopies === undefined ? {} : { minCopies }),
     ...(isPublic === undefined ? {} : { visibility: isPublic ? 'public' : 'private' }),
+    ...(modifiedAtMs === undefined ? {} : { modifiedAtMs }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   };
 }

@@ -25,7 +25,7 @@ import {
   decideReplications,
 } from './decisions/copies.ts';
 import { decideCopies } from './decisions/copies-wanted.ts';
-import { makeDirectories } from './decisions/directories.ts';
+import { decideDirectory } from './decisions/directories.ts';
 import { decideMove } from './decisions/moving.ts';
 import { decideRemoval } from './decisions/removal.ts';
 import { decideTouch } from './decisions/touch.ts';
@@ -44,6 +44,7 @@ import type {
   InventoryComparison,
   InventoryFindings,
   LogEntry,
+  MadeDirectory,
   MetadataRepository,
   NamedFile,
   NodeRecord,
@@ -208,10 +209,13 @@ export class KnexMetadataRepository implements MetadataRepository {
     return this.#tree.findRepeated(key, path, this.#parts.clock.now());
   }
 
-  makeDirectory(path: FilePath): Promise<Entry> {
+  makeDirectory(
+    path: FilePath,
+    { parents = true }: { readonly parents?: boolean } = {},
+  ): Promise<MadeDirectory> {
     return this.#writes.submit({
       rows: 1,
-      decide: (draft) => makeDirectories(draft, path).at(-1) as Entry,
+      decide: (draft) => decideDirectory(draft, path, { parents }),
     });
   }
 

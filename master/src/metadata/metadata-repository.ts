@@ -148,6 +148,12 @@ export interface BindOutcome {
   readonly repeated: boolean;
 }
 
+export interface MadeDirectory {
+  readonly entry: Entry;
+  /** False when it was there already. */
+  readonly isNew: boolean;
+}
+
 export interface NodeRecord {
   readonly id: NodeId;
   readonly name: string;
@@ -299,8 +305,8 @@ export interface MetadataRepository
   bindFiles(requests: readonly BindRequest[]): Promise<readonly BindOutcome[]>;
   /** What an earlier bind with this key gave, when it is younger than a day and was for this path (else `idempotency-conflict`). */
   findRepeated(key: string, path: FilePath): Promise<BindOutcome | undefined>;
-  /** Makes directories and missing parents; succeeds when it is there. Rejects with `not-a-directory`. */
-  makeDirectory(path: FilePath): Promise<Entry>;
+  /** Makes a directory, and parents that are missing (unless `parents` is false: then `conflict`); succeeds when it is there. Rejects with `not-a-directory`. */
+  makeDirectory(path: FilePath, options?: { readonly parents?: boolean }): Promise<MadeDirectory>;
 
   // ── uploads in progress ──
   /** Says that these blobs are being uploaded until `expiresAtMs`; called again to renew. */

@@ -1,7 +1,7 @@
-import { type FilePath, namesOf, newEntryId, StoreError } from '@dfs/shared';
+import { type FilePath, namesOf, newEntryId, parentOf, StoreError } from '@dfs/shared';
 import type { Draft } from '../draft/draft.ts';
 import { entryImage } from '../journal.ts';
-import type { Entry } from '../metadata-repository.ts';
+import type { Entry, MadeDirectory } from '../metadata-repository.ts';
 import { entryKeyOf, nowhereId, rootId } from '../root-entries.ts';
 
 const rootKey = entryKeyOf(nowhereId, '');
@@ -16,6 +16,22 @@ export function makeDirectories(draft: Draft, path: FilePath): Entry[] {
     chain.push(entry);
   }
   return chain;
+}
+
+/** One directory, with those above it or only where they are. Rejects with `not-a-directory`, and with `conflict` for a missing parent. */
+export function decideDirectory(
+  draft: Draft,
+  path: FilePath,
+  { parents }: { readonly parents: boolean },
+): MadeDirectory {
+  const existing = findChain(draft, path)?.at(-1);
+  if (existing?.kind === 'directory') return { entry: existing, isNew: false };
+  if (!parents && !existing && !findChain(draft, parentOf(path))) {
+    throw new StoreError('conflict', `There is no directory ${parentOf(path)}.`, {
+      hint: 'Make the directories above it first.',
+    });
+  }
+  return { entry: makeDirectories(draft, path).at(-1) as Entry, isNew: true };
 }
 
 /** The entry of this path and those above it, from the root; undefined when a name is absent or a parent is a file. */

@@ -25,12 +25,32 @@ export function describeTree(open: OpenMetadata): void {
     const { repository } = harness();
     const directory = `${newDirectory()}/b/c`;
     const made = await repository.makeDirectory(path(directory));
-    expect(made).toMatchObject({ name: 'c', kind: 'directory', visibility: 'inherit' });
-    expect(await repository.makeDirectory(path(directory))).toEqual(made);
-    expect(await repository.findEntry(path(directory))).toEqual(made);
-    expect(await repository.makeDirectory(path('/'))).toEqual(
-      await repository.findEntry(path('/')),
+    expect(made).toMatchObject({
+      entry: { name: 'c', kind: 'directory', visibility: 'inherit' },
+      isNew: true,
+    });
+    const again = { entry: made.entry, isNew: false };
+    expect(await repository.makeDirectory(path(directory))).toEqual(again);
+    expect(await repository.findEntry(path(directory))).toEqual(made.entry);
+    expect(await repository.makeDirectory(path('/'), { parents: false })).toEqual({
+      entry: await repository.findEntry(path('/')),
+      isNew: false,
+    });
+  });
+
+  it('makes one directory for one of those who make it, and none without a parent where that is asked', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    const alone = { parents: false };
+    await expect(repository.makeDirectory(path(`${directory}/a/b`), alone)).rejects.toEqual(
+      kindOf('conflict'),
     );
+    expect(await repository.findEntry(path(`${directory}/a`))).toBeUndefined();
+    await repository.makeDirectory(path(directory));
+    const at = path(`${directory}/a`);
+    const made = await Promise.all([1, 2, 3].map(() => repository.makeDirectory(at, alone)));
+    expect(made.filter(({ isNew }) => isNew)).toHaveLength(1);
+    expect(new Set(made.map(({ entry }) => entry.id)).size).toBe(1);
   });
 
   it('refuses a directory below a file, and in place of one', async () => {

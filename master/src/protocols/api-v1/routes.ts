@@ -1,12 +1,13 @@
-import { type ReplicaAnswer, type StatAnswer, StoreError } from '@dfs/shared';
+import type { ReplicaAnswer, StatAnswer } from '@dfs/shared';
 import { type Request, type Response, Router } from 'express';
-import { directoryStatOf, statAnswerOf } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front, pathUnder } from '../http/front.ts';
 import { noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
 import { LogRoute } from './follow-log.ts';
+import { statAt } from './stat.ts';
 import { nodeAnswerOf, statusOf } from './status.ts';
+import { treeRoutes } from './tree-routes.ts';
 
 const mount = '/api/v1';
 
@@ -15,6 +16,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   const { access, nodes, config } = front;
   const router = Router({ caseSensitive: true, strict: true });
   const log = new LogRoute(front);
+  router.use(treeRoutes(front, exchangeOf));
 
   router.get(`${mount}/health`, (request) => {
     sendJson(exchangeOf(request), 200, {
@@ -57,18 +59,11 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
 }
 
 async function stat(front: Front, exchange: Exchange): Promise<StatAnswer> {
-  const { access, files, metadata, nodes } = front;
+  const { access, nodes } = front;
   const { path } = pathUnder(`${mount}/stat`, exchange);
   access.authorize(exchange.principal, 'read', { path });
   checkServing(nodes);
-  const entry = await metadata.findEntry(path);
-  if (!entry) {
-    throw new StoreError('not-found', `There is nothing at ${path}.`, {
-      hint: 'List the directory above it to see which names there are.',
-    });
-  }
-  if (entry.kind === 'directory') return directoryStatOf(path, entry);
-  return statAnswerOf(await files.stat({ path }));
+  return statAt(front, path);
 }
 
 async function replicas(front: Front, exchange: Exchange): Promise<ReplicaAnswer[]> {

@@ -6,10 +6,12 @@ import {
   type NodeName,
   type PutAnswer,
   type StatAnswer,
+  type UsageAnswer,
   urlPathOf,
 } from '@dfs/shared';
 import type { FileInfo } from '../../files/file-types.ts';
 import type { Entry, ListedEntry } from '../../metadata/metadata-repository.ts';
+import type { Usage } from '../../metadata/tree-changes.ts';
 
 export const isoTime = (ms: number) => new Date(ms).toISOString();
 
@@ -47,6 +49,7 @@ export function statAnswerOf(info: FileInfo): StatAnswer {
     attributes: file.attributes,
     ...(info.primary === undefined ? {} : { primary: info.primary }),
     copies: info.copies,
+    ...copiesSetOf(entry),
     blobs: file.blobs.map((blob) => ({
       id: blob.blobId,
       offset: blob.offsetBytes,
@@ -61,17 +64,26 @@ export const directoryStatOf = (path: FilePath, entry: Entry): StatAnswer => ({
   kind: 'directory',
   created: isoTime(entry.createdAtMs),
   modified: isoTime(entry.modifiedAtMs),
+  ...copiesSetOf(entry),
 });
+
+const copiesSetOf = ({ copies }: Entry) => (copies === undefined ? {} : { copiesSet: copies });
 
 export const listAnswerOf = (
   path: FilePath,
   entries: readonly ListedEntry[],
-  next: string | undefined,
+  more: { readonly next: string | undefined; readonly usage: Usage | undefined },
 ): ListAnswer => ({
   path,
   entries: entries.map(listAnswerEntryOf),
-  ...(next === undefined ? {} : { next }),
+  ...(more.usage === undefined ? {} : { usage: usageAnswerOf(path, more.usage) }),
+  ...(more.next === undefined ? {} : { next: more.next }),
 });
+
+export const usageAnswerOf = (
+  path: FilePath,
+  { files, directories, bytes }: Usage,
+): UsageAnswer => ({ path, files, directories, bytes });
 
 const listAnswerEntryOf = (entry: ListedEntry): ListAnswerEntry => ({
   name: entry.name,

@@ -217,7 +217,7 @@ const bad: readonly [string, string, number, string, { headers?: string[]; body?
   ['a format that is none', 'GET /fs/?format=xml', 400, 'invalid-request'],
   ['a log without end', 'GET /api/v1/log?limit=-1', 400, 'invalid-request'],
   ['a form that is none', 'POST /fs/dir/', 400, 'invalid-request', { body: 'x' }],
-  ['MKCOL with a body', 'MKCOL /fs/other/', 400, 'invalid-request', { body: 'x' }],
+  ['MKCOL with a body', 'MKCOL /fs/other/', 415, 'unsupported-media-type', { body: 'x' }],
 ];
 
 describe('a bad request', () => {

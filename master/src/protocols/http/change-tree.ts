@@ -1,37 +1,58 @@
-import { rootPath, StoreError } from '@dfs/shared';
+import { type FilePath, rootPath, StoreError } from '@dfs/shared';
+import type { RemoveOptions } from '../../files/tree-types.ts';
+import type { BindCondition, Entry } from '../../metadata/metadata-repository.ts';
 import { fsUrlOf } from './answers.ts';
 import { readWriteCondition, writeConditionOf } from './conditions.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
+import { nothingAt } from './lookup.ts';
 import { refuseMethod } from './send.ts';
+import { readDepth, readDestination, readOverwrite, refuseShallow } from './tree-headers.ts';
 
-/** `DELETE /fs/<path>`: a file, or a directory that is empty. */
+/** `DELETE /fs/<path>` (RFC 4918 section 9.6): a file, or a directory with all that is in it. */
 export async function deletePath(front: Front, exchange: Exchange): Promise<void> {
-  const { files, access, metadata, nodes } = front;
-  const { headers } = exchange.request;
+  const { files, access, nodes } = front;
   const { path, isDirectory } = pathUnder(filesMount, exchange);
   access.authorize(exchange.principal, 'delete', { path });
   checkServing(nodes);
+  const options = readRemoveOptions(exchange.query);
+  const entry = await findNamed(front, path, isDirectory);
   if (path === rootPath) {
     throw new StoreError('conflict', 'The root of the tree cannot be deleted.', {
       hint: 'Delete what is in it, name by name.',
     });
   }
-  const kind = (await metadata.findEntry(path))?.kind;
-  if (isDirectory && kind === 'file') {
-    throw new StoreError('not-found', `${path} is a file, and the request names a directory.`, {
-      hint: 'Leave out the slash at the end.',
-    });
-  }
-  const condition =
-    kind === 'directory'
-      ? readWriteCondition(headers)
-      : await writeConditionOf(headers, path, files);
-  await files.remove(path, condition);
+  if (entry?.kind === 'directory') refuseShallow('DELETE', exchange.request.headers);
+  else readDepth(exchange.request.headers);
+  const condition = await conditionOf(front, exchange, path, entry);
+  await files.remove(path, { ...options, ...condition });
   exchange.response.writeHead(204, { 'X-Request-Id': exchange.id }).end();
 }
 
-/** `MKCOL /fs/<path>/` (RFC 4918 section 9.3): makes a directory, and those above it that are missing. */
+function readRemoveOptions(query: URLSearchParams): RemoveOptions {
+  const expect = query.get('expect');
+  if (expect !== null && expect !== 'file' && expect !== 'empty-directory') {
+    throw new StoreError('invalid-request', 'The parameter expect names no kind of thing.', {
+      hint: 'Write expect=file or expect=empty-directory.',
+    });
+  }
+  return {
+    ...(expect === null ? {} : { expect }),
+    ...(isWanted(query, 'trash', true) ? {} : { skipTrash: true }),
+  };
+}
+
+/** A switch of the query: 1 or 0. */
+function isWanted(query: URLSearchParams, name: string, fallback: boolean): boolean {
+  const text = query.get(name);
+  if (text === null) return fallback;
+  if (text === '1' || text === '0') return text === '1';
+  throw new StoreError('invalid-request', `The parameter ${name} is neither 1 nor 0.`, {
+    hint: 'Write one of the two, or leave it out.',
+  });
+}
+
+/** `MKCOL /fs/<path>/` (RFC 4918 section 9.3): makes a directory; with `?parents=1` also those above it, and one that is there is fine. */
 export async function makeDirectory(front: Front, exchange: Exchange): Promise<void> {
   const { files, access, metadata, nodes } = front;
   const { request, response, id } = exchange;
@@ -40,12 +61,78 @@ export async function makeDirectory(front: Front, exchange: Exchange): Promise<v
   checkServing(nodes);
   const length = request.headers['content-length'] ?? '0';
   if (Number(length) > 0 || request.headers['transfer-encoding'] !== undefined) {
-    throw new StoreError('invalid-request', 'MKCOL takes no body.', { hint: 'Send none.' });
+    throw new StoreError('unsupported-media-type', 'MKCOL takes no body.', { hint: 'Send none.' });
   }
-  if (await metadata.findEntry(path)) {
+  const parents = isWanted(exchange.query, 'parents', false);
+  const before = await metadata.findEntry(path);
+  const isNew = before === undefined ? (await files.makeDirectory(path, { parents })).isNew : false;
+  if (!isNew && (!parents || before?.kind === 'file')) {
     refuseMethod(response, 'MKCOL', 'OPTIONS, GET, HEAD, PUT, DELETE', `${path} is there already`);
   }
-  await files.makeDirectory(path);
-  const location = `${fsUrlOf(path)}/`;
-  response.writeHead(201, { Location: location, 'Content-Length': 0, 'X-Request-Id': id }).end();
+  const location = `${fsUrlOf(path).replace(/\/$/, '')}/`;
+  response
+    .writeHead(isNew ? 201 : 200, {
+      Location: location,
+      'Content-Length': 0,
+      'X-Request-Id': id,
+    })
+    .end();
+}
+
+/** `MOVE /fs/<path>` (RFC 4918 section 9.9): a file or a whole directory gets another name. */
+export async function movePath(front: Front, exchange: Exchange): Promise<void> {
+  const { files, access, nodes } = front;
+  const { headers } = exchange.request;
+  const { path: from, isDirectory } = pathUnder(filesMount, exchange);
+  const to = readDestination(exchange);
+  access.authorize(exchange.principal, 'delete', { path: from });
+  access.authorize(exchange.principal, 'write', { path: to });
+  checkServing(nodes);
+  const overwrite = readOverwrite(headers);
+  const entry = await findNamed(front, from, isDirectory);
+  if (entry?.kind === 'directory') refuseShallow('MOVE', headers);
+  else readDepth(headers);
+  const condition = await conditionOf(front, exchange, from, entry);
+  const { isNew } = await files.move({ from, to, overwrite, ...condition });
+  answerPlaced(exchange, to, entry, isNew);
+}
+
+/** What a request that may end in a slash is about; undefined when nothing is there. Rejects with `not-found` for a file that is named as a directory. */
+async function findNamed(
+  { metadata }: Front,
+  path: FilePath,
+  isDirectory: boolean,
+): Promise<Entry | undefined> {
+  const entry = await metadata.findEntry(path);
+  if (!isDirectory || entry?.kind !== 'file') return entry;
+  throw new StoreError('not-found', `${path} is a file, and the request names a directory.`, {
+    hint: 'Leave out the slash at the end.',
+  });
+}
+
+/** What the thing must be like for the request to be done. Rejects with `not-found` when there is none, which no condition can change (RFC 9110 section 13.2.1). */
+async function conditionOf(
+  { files }: Front,
+  { request }: Exchange,
+  path: FilePath,
+  entry: Entry | undefined,
+): Promise<BindCondition> {
+  if (!entry) throw nothingAt(path);
+  if (entry.kind === 'directory') return readWriteCondition(request.headers);
+  return await writeConditionOf(request.headers, path, files);
+}
+
+function answerPlaced(
+  { response, id }: Exchange,
+  to: FilePath,
+  entry: Entry | undefined,
+  isNew: boolean,
+): void {
+  const slash = entry?.kind === 'directory' ? '/' : '';
+  response
+    .writeHead(isNew ? 201 : 204, {
+      ...(isNew ? { Location: `${fsUrlOf(to)}${slash}`, 'Content-Length': 0 } : {}),
+      'X-Request-Id': id,
+    })
+    .end();
 }

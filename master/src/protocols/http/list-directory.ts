@@ -60,7 +60,9 @@ async function listAsJson(front: Front, exchange: Exchange, path: FilePath): Pro
     entries.push(...run.entries);
     next = run.next;
   }
-  sendJson(exchange, 200, listAnswerOf(path, entries, next), { Vary: 'Accept' });
+  sendJson(exchange, 200, listAnswerOf(path, entries, { next, usage: undefined }), {
+    Vary: 'Accept',
+  });
 }
 
 async function listAsPage(front: Front, exchange: Exchange, path: FilePath): Promise<void> {
@@ -88,7 +90,8 @@ async function listAsPage(front: Front, exchange: Exchange, path: FilePath): Pro
     if (!hasRoom) await once(response, 'drain', { signal: exchange.signal });
   }
   const mayWrite = front.access.may(principal, 'write', { path });
-  response.end(isHead ? undefined : listingTail({ next, mayWrite }));
+  if (isHead) return void response.end();
+  response.end(listingTail({ next, mayWrite, usage: undefined }));
 }
 
 function readLimit({ query }: Exchange, fallback: number): number {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FilePath, parentOf, rootPath, urlPathOf } from '@dfs/shared';
 import type { ListedEntry } from '../../metadata/metadata-repository.ts';
+import type { Usage } from '../../metadata/tree-changes.ts';
 
 const style = `
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222; background: #fff }
@@ -53,12 +54,39 @@ function rowOf(entry: ListedEntry): string {
 }
 
 /** The end of a listing: the way on where there is more, and a form for those who may write. */
-export function listingTail(options: { next: string | undefined; mayWrite: boolean }): string {
-  const { next, mayWrite } = options;
+export function listingTail(options: {
+  next: string | undefined;
+  mayWrite: boolean;
+  /** All that is below, for the footer. */
+  usage: Usage | undefined;
+}): string {
+  const { next, mayWrite, usage } = options;
   const more =
     next === undefined ? '' : `<p><a href="?after=${encodeURIComponent(next)}">More…</a></p>\n`;
   const form = mayWrite
     ? '<form method="post" enctype="multipart/form-data"><input type="file" name="file" multiple required> <button>Upload</button></form>\n'
     : '';
-  return `</table>\n${more}${form}${pageTail}`;
+  const footer = usage === undefined ? '' : `<footer>${usageText(usage)}</footer>\n`;
+  return `</table>\n${more}${footer}${form}${pageTail}`;
+}
+
+const usageText = ({ files, directories, bytes }: Usage) =>
+  `${counted(files, 'file', 'files')}, ${counted(directories, 'directory', 'directories')}, ${sizeText(bytes)}`;
+
+const counted = (count: number, one: string, many: string) =>
+  `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+
+const units = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `1023 bytes`, `1.5 KiB`, `310 GiB`. */
+export function sizeText(bytes: number): string {
+  let value = bytes;
+  let unit = '';
+  for (const larger of units) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = larger;
+  }
+  if (unit === '') return counted(bytes, 'byte', 'bytes');
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${unit}`;
 }

@@ -29,6 +29,11 @@ export async function findReadable(
   throw 'path' in ref ? noFileAt(ref.path) : noContent(ref.id);
 }
 
+export const nothingAt = (path: FilePath) =>
+  new StoreError('not-found', `There is nothing at ${path}.`, {
+    hint: 'List the directory above it to see which names there are.',
+  });
+
 export const noFileAt = (path: FilePath) =>
   new StoreError('not-found', `There is no file at ${path}.`, {
     hint: 'List the directory above it to see which names there are.',
@@ -48,11 +53,7 @@ export async function authorizeListing(
   const entry = await metadata.findEntry(path);
   const isPublic = entry !== undefined && (await isPublicDirectory(metadata, path));
   access.authorize(exchange.principal, 'list', { path, isPublic });
-  if (!entry) {
-    throw new StoreError('not-found', `There is nothing at ${path}.`, {
-      hint: 'List the directory above it to see which names there are.',
-    });
-  }
+  if (!entry) throw nothingAt(path);
   if (entry.kind === 'directory') return entry;
   throw new StoreError('not-found', `${path} is a file, and the request names a directory.`, {
     hint: 'Leave out the slash at the end.',

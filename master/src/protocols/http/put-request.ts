@@ -4,6 +4,7 @@ import type { PutRequest } from '../../files/file-types.ts';
 import type { OnConflict } from '../../metadata/metadata-repository.ts';
 import { readAttributes } from './attributes.ts';
 import { contentTypeOf, isMediaType } from './content-type.ts';
+import { parseIsoTime } from './iso-time.ts';
 
 const minCopiesMax = 16;
 const idempotencyKeyMaxLength = 255;
@@ -28,6 +29,7 @@ export function readPutParameters(
   const attributes = readAttributes(headers);
   const minCopies = readMinCopies(query.get('minCopies'));
   const isPublic = parseMode(query.get('mode') ?? undefined);
+  const modifiedAtMs = readModified(headers['x-dfs-modified']);
   const idempotencyKey = readIdempotencyKey(headers['idempotency-key']);
   return {
     path,
@@ -37,6 +39,7 @@ export function readPutParameters(
     ...(attributes === undefined ? {} : { attributes }),
     ...(minCopies === undefined ? {} : { minCopies }),
     ...(isPublic === undefined ? {} : { isPublic }),
+    ...(modifiedAtMs === undefined ? {} : { modifiedAtMs }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
   };
 }
@@ -94,6 +97,10 @@ function readMinCopies(text: string | null): number | undefined {
     'The parameter minCopies is no number of copies.',
     `Give a number from 1 to ${minCopiesMax}.`,
   );
+}
+
+function readModified(header: string | string[] | undefined): number | undefined {
+  return header === undefined ? undefined : parseIsoTime(String(header), 'X-DFS-Modified');
 }
 
 function readIdempotencyKey(header: string | string[] | undefined): string | undefined {

@@ -1,15 +1,17 @@
 import { type NextFunction, type Request, type Response, Router } from 'express';
-import { deletePath, makeDirectory } from './change-tree.ts';
+import { deletePath, makeDirectory, movePath } from './change-tree.ts';
 import type { Exchange } from './exchange.ts';
+import { findEntries } from './find-entries.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { listDirectory } from './list-directory.ts';
 import { postForm } from './post-form.ts';
 import { putFile } from './put-file.ts';
 import { refuseMethod } from './send.ts';
 
-const allowed = 'OPTIONS, GET, HEAD, PUT, POST, DELETE, MKCOL';
+const allowed = 'OPTIONS, GET, HEAD, PUT, POST, DELETE, MKCOL, MOVE';
 /** No part of it is captured: paths are judged as they were sent, not as express would decode them. */
 const anyPath = /^\/fs(?:\/|$)/;
+const anyFind = /^\/find(?:\/|$)/;
 
 /**
  * The routes below `/fs` for all that is not the bytes of one file: those go by `serveFileBytes` before express. A GET that found a directory where a file
@@ -26,6 +28,11 @@ export function fileRoutes(front: Front, exchangeOf: (request: Request) => Excha
   router.post(anyPath, (request: Request) => postForm(front, exchangeOf(request), request));
   router.delete(anyPath, (request: Request) => deletePath(front, exchangeOf(request)));
   router.mkcol(anyPath, (request: Request) => makeDirectory(front, exchangeOf(request)));
+  router.move(anyPath, (request: Request) => movePath(front, exchangeOf(request)));
+  router.get(anyFind, (request: Request) => findEntries(front, exchangeOf(request)));
+  router.all(anyFind, (request: Request, response: Response) => {
+    refuseMethod(response, request.method, 'GET, HEAD');
+  });
   router.options(anyPath, (request: Request, response: Response) => {
     const exchange = exchangeOf(request);
     pathUnder(filesMount, exchange);

@@ -1,17 +1,10 @@
 import { Readable } from 'node:stream';
 import {
-  alternativeName,
-  baseNameOf,
-  childOf,
-  type EntryId,
   type FileId,
   type FilePath,
   type NodeId,
-  namesOf,
   newBlobId,
   newNodeId,
-  parentOf,
-  rootPath,
   StoreError,
 } from '@dfs/shared';
 import { digestOf } from '@dfs/shared/cluster';
@@ -26,14 +19,9 @@ import type {
   ReplicaInfo,
   StagedFile,
 } from '../../files/file-types.ts';
-import type {
-  BindCondition,
-  DirectoryPage,
-  Entry,
-  FileRecord,
-  NamedFile,
-  Visibility,
-} from '../../metadata/metadata-repository.ts';
+import type { TouchOptions } from '../../files/tree-types.ts';
+import type { FileRecord, NamedFile } from '../../metadata/metadata-repository.ts';
+import { MemoryTree } from './memory-tree.ts';
 
 /** What a test changes to see how a front takes it. */
 export interface Faults {
@@ -57,7 +45,7 @@ const shortBytes = 1_000;
 /**
  * A file service for the tests of fronts: a tree in memory that keeps the promises of `FileService` as far as a front can see them. One node.
  */
-export class MemoryFileService implements FileService {
+export class MemoryFileService extends MemoryTree implements FileService {
   readonly node: { readonly id: NodeId; readonly name: string } = { id: newNodeId(), name: 'one' };
   readonly faults: Faults = {
     roomBytes: Number.POSITIVE_INFINITY,
@@ -73,15 +61,6 @@ export class MemoryFileService implements FileService {
   readonly puts: Omit<PutRequest, 'body'>[] = [];
   readonly staged = new Set<FileId>();
   nodeUrl: string | undefined;
-  readonly #entries = new Map<string, Entry>();
-  readonly #files = new Map<FileId, { record: FileRecord; bytes: Buffer }>();
-  readonly #now: () => number;
-
-  constructor(now: () => number = Date.now) {
-    this.#now = now;
-    this.#entries.set(rootPath, this.#entryOf(rootPath, 'directory'));
-  }
-
   async put(request: PutRequest): Promise<PutOutcome> {
     const [outcome] = await this.bind([await this.stage(request)]);
     return outcome as PutOutcome;
@@ -92,8 +71,8 @@ export class MemoryFileService implements FileService {
     if ((request.sizeBytes ?? 0) > this.faults.roomBytes) {
       throw new StoreError('no-room', `No node has room for ${request.sizeBytes} bytes.`);
     }
-    this.#checkName(request.path);
-    this.#checkCondition(request.path, request);
+    this.checkName(request.path);
+    this.checkCondition(request.path, request);
   }
 
   async stage(request: PutRequest): Promise<StagedFile> {
@@ -116,51 +95,59 @@ export class MemoryFileService implements FileService {
       md5,
       contentType: request.contentType ?? 'application/octet-stream',
       attributes: request.attributes ?? {},
-      createdAtMs: this.#now(),
+      createdAtMs: this.now(),
       blobs: [{ blobId, offsetBytes: 0, sizeBytes, md5 }],
     };
-    this.#files.set(record.id, { record, bytes });
+    this.contents.set(record.id, { record, bytes });
     this.staged.add(record.id);
     return { request: rest, file: record, placement: undefined };
   }
 
   async bind(staged: readonly StagedFile[]): Promise<readonly PutOutcome[]> {
     for (const { request } of staged) {
-      this.#checkName(request.path);
-      this.#checkCondition(request.path, request);
+      this.checkName(request.path);
+      this.checkCondition(request.path, request);
     }
     return staged.map(({ request, file }) => {
-      const isTaken = this.#entries.has(request.path);
+      const isTaken = this.entries.has(request.path);
       if (isTaken && request.onConflict === 'fail') {
         throw new StoreError('precondition-failed', `${request.path} is taken.`);
       }
       const path =
-        isTaken && request.onConflict === 'rename' ? this.#freeName(request.path) : request.path;
-      this.#makeParents(path);
-      const isNew = !this.#entries.has(path);
+        isTaken && request.onConflict === 'rename' ? this.freeName(request.path) : request.path;
+      this.makeParents(path);
+      const isNew = !this.entries.has(path);
       const visibility = request.isPublic ? 'public' : 'inherit';
-      this.#entries.set(path, { ...this.#entryOf(path, 'file'), fileId: file.id, visibility });
+      const modifiedAtMs = request.modifiedAtMs ?? this.now();
+      const replaced = this.entries.get(path);
+      if (replaced) this.discardEntry(path, 'replaced');
+      this.entries.set(path, {
+        ...this.entryOf(path, 'file'),
+        fileId: file.id,
+        visibility,
+        modifiedAtMs,
+      });
       this.staged.delete(file.id);
-      return { info: this.#infoOf(this.#named(path) as NamedFile), isNew, repeated: false };
+      return { info: this.#infoOf(this.named(path) as NamedFile), isNew, repeated: false };
     });
   }
 
   discard(staged: readonly StagedFile[]): void {
     for (const { file } of staged) {
       this.staged.delete(file.id);
-      this.#files.delete(file.id);
+      this.contents.delete(file.id);
     }
   }
 
   async find(ref: FileRef): Promise<NamedFile | undefined> {
     if ('path' in ref) {
-      if (this.#entries.get(ref.path)?.kind === 'directory') {
+      if (this.entries.get(ref.path)?.kind === 'directory') {
         throw new StoreError('is-a-directory', `${ref.path} is a directory.`);
       }
-      return this.#named(ref.path);
+      return this.named(ref.path);
     }
-    const path = [...this.#entries].find(([, entry]) => entry.fileId === ref.id)?.[0];
-    return path === undefined ? undefined : this.#named(path as FilePath);
+    const path = [...this.entries].find(([, entry]) => entry.fileId === ref.id)?.[0];
+    return path === undefined ? undefined : this.named(path as FilePath);
   }
 
   async stat(ref: FileRef): Promise<FileInfo> {
@@ -172,7 +159,7 @@ export class MemoryFileService implements FileService {
   async open(file: FileRecord, request: OpenRequest): Promise<OpenedFile> {
     if (this.faults.open) throw this.faults.open;
     request.signal.throwIfAborted();
-    const kept = this.#files.get(file.id);
+    const kept = this.contents.get(file.id);
     if (!kept) throw new StoreError('unavailable', 'No copy can be reached.');
     const { start, end } = request.range ?? { start: 0, end: file.sizeBytes };
     const content = kept.bytes.subarray(start, end);
@@ -205,41 +192,13 @@ export class MemoryFileService implements FileService {
     return this.nodeUrl === undefined ? undefined : `${this.nodeUrl}/blobs/${blob?.blobId}`;
   }
 
-  async list(
-    path: FilePath,
-    { after = '', limit }: { after?: string; limit: number },
-  ): Promise<DirectoryPage> {
-    const directory = this.#entries.get(path);
-    if (!directory) throw new StoreError('not-found', `There is no directory ${path}.`);
-    if (directory.kind !== 'directory') {
-      throw new StoreError('not-a-directory', `${path} is a file.`);
-    }
-    const all = [...this.#entries]
-      .filter(([at]) => at !== rootPath && parentOf(at as FilePath) === path)
-      .filter(([, { name }]) => Buffer.compare(Buffer.from(name), Buffer.from(after)) > 0)
-      .sort(([, a], [, b]) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
-    const entries = all.slice(0, limit).map(([at, entry]) => {
-      const record = entry.fileId && this.#files.get(entry.fileId)?.record;
-      const isPublic = this.#isPublic(at as FilePath);
-      return { ...entry, isPublic, ...(record ? { file: record } : {}) };
-    });
-    const last = entries.at(-1);
-    return { entries, ...(all.length > limit && last ? { next: last.name } : {}) };
-  }
-
-  async remove(path: FilePath, condition: BindCondition = {}): Promise<void> {
-    const entry = this.#entries.get(path);
-    if (!entry) throw new StoreError('not-found', `There is nothing at ${path}.`);
-    this.#checkCondition(path, condition);
-    if (entry.kind === 'directory' && (await this.list(path, { limit: 1 })).entries.length > 0) {
-      throw new StoreError('conflict', `${path} is not empty.`, { hint: 'Empty it first.' });
-    }
-    this.#entries.delete(path);
-  }
-
-  async makeDirectory(path: FilePath): Promise<void> {
-    this.#makeParents(path);
-    if (!this.#entries.has(path)) this.#entries.set(path, this.#entryOf(path, 'directory'));
+  async touch(path: FilePath, { modifiedAtMs, create, signal }: TouchOptions) {
+    const entry = this.entries.get(path);
+    if (!entry && !create) throw this.nothingAt(path);
+    const atMs = modifiedAtMs ?? this.now();
+    if (entry) this.entries.set(path, { ...entry, modifiedAtMs: atMs });
+    else await this.add(path, '', { modifiedAtMs: atMs, signal });
+    return { isNew: entry === undefined };
   }
 
   async replicas(ref: FileRef): Promise<readonly ReplicaInfo[]> {
@@ -254,15 +213,6 @@ export class MemoryFileService implements FileService {
   }
 
   // ── for tests ──
-
-  findEntry(path: FilePath): Entry | undefined {
-    return this.#entries.get(path);
-  }
-
-  setVisibility(path: FilePath, visibility: Visibility): void {
-    const entry = this.#entries.get(path) as Entry;
-    this.#entries.set(path, { ...entry, visibility });
-  }
 
   /** Binds a file without any front. Gives its content's record. */
   async add(
@@ -281,18 +231,8 @@ export class MemoryFileService implements FileService {
   }
 
   bytesAt(path: string): Buffer | undefined {
-    const id = this.#entries.get(path)?.fileId;
-    return id && this.#files.get(id)?.bytes;
-  }
-
-  // ── inside ──
-
-  #named(path: FilePath): NamedFile | undefined {
-    const entry = this.#entries.get(path);
-    const file = entry?.fileId && this.#files.get(entry.fileId)?.record;
-    return entry && file
-      ? { path, entry, file, isPublic: this.#isPublic(path), copiesWanted: 3 }
-      : undefined;
+    const id = this.entries.get(path)?.fileId;
+    return id && this.contents.get(id)?.bytes;
   }
 
   #infoOf = (named: NamedFile): FileInfo => ({
@@ -300,59 +240,4 @@ export class MemoryFileService implements FileService {
     primary: this.node,
     copies: { stored: 1, wanted: 3 },
   });
-
-  #isPublic(path: FilePath): boolean {
-    const visibility = this.#entries.get(path)?.visibility ?? 'inherit';
-    if (visibility !== 'inherit') return visibility === 'public';
-    return path !== rootPath && this.#isPublic(parentOf(path));
-  }
-
-  #checkName(path: FilePath): void {
-    if (this.#entries.get(path)?.kind === 'directory') {
-      throw new StoreError('is-a-directory', `${path} is a directory.`);
-    }
-    for (let above = parentOf(path); above !== rootPath; above = parentOf(above)) {
-      if (this.#entries.get(above)?.kind === 'file') {
-        throw new StoreError('not-a-directory', `${above} is a file.`);
-      }
-    }
-  }
-
-  #checkCondition(path: FilePath, { ifMatch, ifNoneMatch }: BindCondition): void {
-    const md5 = this.#named(path)?.file.md5;
-    const matches = (tags: '*' | readonly string[]) =>
-      md5 !== undefined && (tags === '*' || tags.includes(md5));
-    if ((ifMatch && !matches(ifMatch)) || (ifNoneMatch && matches(ifNoneMatch))) {
-      throw new StoreError('precondition-failed', `${path} is not what the condition names.`);
-    }
-  }
-
-  #freeName(path: FilePath): FilePath {
-    for (let n = 1; ; n += 1) {
-      const free = childOf(parentOf(path), alternativeName(baseNameOf(path), n));
-      if (!this.#entries.has(free)) return free;
-    }
-  }
-
-  #makeParents(path: FilePath): void {
-    const names = namesOf(path).slice(0, -1);
-    for (const depth of names.keys()) {
-      const above = `/${names.slice(0, depth + 1).join('/')}` as FilePath;
-      if (!this.#entries.has(above)) this.#entries.set(above, this.#entryOf(above, 'directory'));
-    }
-  }
-
-  #entryOf(path: FilePath, kind: Entry['kind']): Entry {
-    const id = newBlobId() as string as EntryId;
-    const atMs = this.#now();
-    return {
-      id,
-      parentId: id,
-      name: baseNameOf(path),
-      kind,
-      createdAtMs: atMs,
-      modifiedAtMs: atMs,
-      visibility: 'inherit',
-    };
-  }
 }

@@ -4,6 +4,7 @@ import { listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
+import type { FileService } from '../../files/file-types.ts';
 import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.ts';
 import { createMetrics } from '../../metrics.ts';
 import { createPublicServer } from '../../server.ts';
@@ -13,8 +14,19 @@ import { type RawAnswer, sendRaw } from './raw-http.ts';
 
 export const testKey = 'a key for tests';
 
+export interface TestPublicServerOptions {
+  readonly clusterKey?: string | undefined;
+  readonly config?: Partial<FrontConfig>;
+  readonly store?: {
+    readonly files: FileService;
+    readonly metadata: FrontMetadata;
+    readonly nodes: NodeDirectory;
+  };
+}
+
 /** The public port over a file service in memory, on a free port of loopback. */
 export class TestPublicServer {
+  /** What it serves unless it was given another store. */
   readonly files = new MemoryFileService();
   readonly #recording = recordingLogger();
   readonly lines = this.#recording.lines;
@@ -34,13 +46,16 @@ export class TestPublicServer {
   port = 0;
   readonly #server: Server;
 
-  constructor(options: { clusterKey?: string | undefined; config?: Partial<FrontConfig> } = {}) {
+  constructor(options: TestPublicServerOptions = {}) {
     const clusterKey = 'clusterKey' in options ? options.clusterKey : testKey;
-    const metadata = this.#metadata();
-    const nodes = this.#directory();
+    const {
+      files = this.files,
+      metadata = this.#metadata(),
+      nodes = this.#directory(),
+    } = options.store ?? {};
     const metrics = createMetrics({ metadata, nodes });
     this.#server = createPublicServer({
-      files: this.files,
+      files,
       access: new AccessControl({ clusterKey, onWrongKey: () => metrics.authenticationFailed() }),
       metadata,
       nodes,

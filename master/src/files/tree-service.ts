@@ -1,0 +1,102 @@
+import { Readable } from 'node:stream';
+import { type FilePath, StoreError } from '@dfs/shared';
+import type { BindCondition } from '../metadata/metadata-repository.ts';
+import type { FileServiceDependencies } from './file-service-dependencies.ts';
+import type { FileService } from './file-types.ts';
+import { mustServe, mustServeChanges } from './serving.ts';
+import type { TouchOptions, TreeService } from './tree-types.ts';
+
+type Tree = Omit<TreeService, 'copy' | 'usage' | 'listTrash' | 'restoreFromTrash' | 'emptyTrash'>;
+
+/** What people do in a tree: each call is one of the repository's, which decides; what has to be uploaded for it goes through `put`. */
+export function createTree(
+  dependencies: FileServiceDependencies,
+  { put }: Pick<FileService, 'put'>,
+): Tree {
+  const { metadata, clock } = dependencies;
+
+  return {
+    async list(path, page) {
+      mustServe(dependencies);
+      return metadata.listDirectory(path, page);
+    },
+
+    async makeDirectory(path, { parents = false } = {}) {
+      mustServeChanges(dependencies);
+      const { isNew } = await metadata.makeDirectory(path, { parents });
+      return { isNew };
+    },
+
+    async remove(path, { skipTrash: _, ...options } = {}) {
+      mustServeChanges(dependencies);
+      await metadata.removeEntry(path, options);
+    },
+
+    async move({ from, to, overwrite, ...rest }) {
+      mustServeChanges(dependencies);
+      const { isNew } = await metadata.moveEntry({
+        from,
+        to,
+        overwrite,
+        source: conditionOf(rest),
+      });
+      return { isNew };
+    },
+
+    async touch(path, options) {
+      mustServeChanges(dependencies);
+      const modifiedAtMs = options.modifiedAtMs ?? clock.now();
+      if (await metadata.touchEntry(path, modifiedAtMs)) return { isNew: false };
+      if (!options.create) throw nothingAt(path);
+      if (await makeEmptyFile(path, modifiedAtMs, options)) return { isNew: true };
+      // Somebody else made it in between.
+      if (await metadata.touchEntry(path, modifiedAtMs)) return { isNew: false };
+      throw new StoreError('conflict', `${path} comes and goes: it could not be touched.`);
+    },
+
+    async setCopies(path, copies) {
+      mustServeChanges(dependencies);
+      await metadata.setCopies(path, copies);
+    },
+
+    async *walk(path, options) {
+      mustServe(dependencies);
+      yield* metadata.walkTree(path, options);
+    },
+  };
+
+  /** False when something has the name. */
+  async function makeEmptyFile(
+    path: FilePath,
+    modifiedAtMs: number,
+    { signal }: Pick<TouchOptions, 'signal'>,
+  ): Promise<boolean> {
+    try {
+      await put({
+        path,
+        body: Readable.from([]),
+        sizeBytes: 0,
+        onConflict: 'fail',
+        modifiedAtMs,
+        signal,
+      });
+      return true;
+    } catch (error) {
+      const isTaken = error instanceof StoreError && takenKinds.has(error.kind);
+      if (isTaken) return false;
+      throw error;
+    }
+  }
+}
+
+const takenKinds: ReadonlySet<string> = new Set(['precondition-failed', 'is-a-directory']);
+
+const conditionOf = ({ ifMatch, ifNoneMatch }: BindCondition): BindCondition => ({
+  ...(ifMatch === undefined ? {} : { ifMatch }),
+  ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
+});
+
+const nothingAt = (path: FilePath) =>
+  new StoreError('not-found', `There is nothing at ${path}.`, {
+    hint: 'List the directory above it to see which names there are.',
+  });
