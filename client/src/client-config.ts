@@ -25,6 +25,10 @@ export const dataDirOf = (environment: Environment) =>
 export const stateDirOf = (environment: Environment) =>
   join(environment['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'dfs');
 
+/** What it can find out again: `dfs` under `XDG_CACHE_HOME`, else under `~/.cache`. */
+export const cacheDirOf = (environment: Environment) =>
+  join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'dfs');
+
 /** Address and key from `DFS_URL` and `DFS_KEY` (or the file `DFS_KEY_FILE`), else from the configuration file, else the default address without a key. */
 export function readClientConfig(environment: Environment): ClientConfig {
   const file = readConfigFile(configFileOf(environment));
