@@ -107,13 +107,17 @@ export class StoreApi {
     return JSON.parse(response.data) as T;
   }
 
-  /** Opens a GET whose body is streamed; 2xx only, anything else rejects. */
+  /** Opens a GET, or another request without a body, whose answer is streamed; 2xx only, anything else rejects. */
   async open(
     path: string,
-    options: { headers?: Record<string, string>; signal?: AbortSignal } = {},
+    options: {
+      method?: 'GET' | 'POST';
+      headers?: Record<string, string>;
+      signal?: AbortSignal;
+    } = {},
   ): Promise<StreamedAnswer> {
     const response = await this.#send<Readable>({
-      method: 'GET',
+      method: options.method ?? 'GET',
       url: path,
       responseType: 'stream',
       headers: options.headers ?? {},

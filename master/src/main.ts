@@ -6,6 +6,7 @@ import { AccessControl } from './access/access-control.ts';
 import { closeServer } from './close-server.ts';
 import { createClusterServer } from './cluster/cluster-server.ts';
 import { HeartbeatNodeDirectory } from './cluster/heartbeat-node-directory.ts';
+import { Scrubs } from './cluster/scrubs.ts';
 import { type MasterConfig, readConfig } from './config.ts';
 import { BlobsInUse } from './files/blobs-in-use.ts';
 import { createFileService } from './files/file-service.ts';
@@ -16,6 +17,7 @@ import { createMetrics } from './metrics.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
 import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
 import { Collector } from './replication/collector.ts';
+import { type FsckOptions, fsck } from './replication/fsck.ts';
 import { GracePeriod } from './replication/grace-period.ts';
 import { InventoryCheck } from './replication/inventory-check.ts';
 import { LeasedReplicationQueue } from './replication/leased-replication-queue.ts';
@@ -102,7 +104,21 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const repair = new RepairLoop(loops);
   const collector = new Collector({ ...loops, blobsInUse: inUse, grace });
 
+  const scrubs = new Scrubs({ nodes, scrubbing: (id) => nodes.scrubbing(id) });
+  const care = {
+    startScrub: (node?: string) => scrubs.start(node),
+    scrubStatus: (node?: string) => scrubs.status(node),
+    fsck: (options: FsckOptions) =>
+      fsck(
+        {
+          ...{ metadata, nodes, clock, grace, blobsInUse: inUse },
+          onRepaired: ({ id }) => repair.scan(id),
+        },
+        options,
+      ),
+  };
   const publicServer = createPublicServer({
+    care,
     files,
     access,
     metadata,

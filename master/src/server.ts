@@ -3,6 +3,7 @@ import { StoreError } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Metrics } from './metrics.ts';
+import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
 import { recordExchange } from './protocols/http/access-log.ts';
 import { answerError } from './protocols/http/answer-error.ts';
@@ -15,6 +16,7 @@ import { fileBytesRequestOf, serveFileBytes } from './protocols/http/serve-file-
 import { pageRoutes } from './protocols/pages/routes.ts';
 
 export interface PublicServerDependencies extends Front {
+  readonly care: Care;
   readonly metrics: Metrics;
   readonly logger: Logger;
 }
@@ -87,6 +89,7 @@ function createApp(dependencies: PublicServerDependencies): express.Express {
   const app = express().disable('x-powered-by').disable('etag');
   app.use(fileRoutes(dependencies, exchangeOf));
   app.use(apiRoutes(dependencies, exchangeOf));
+  app.use(careRoutes(dependencies, exchangeOf));
   app.use(pageRoutes(dependencies, metrics, exchangeOf));
   app.use((request: Request) => {
     const { path } = exchangeOf(request).target;

@@ -22,6 +22,11 @@ export const commandGroups: readonly CommandGroup[] = [
     load: async () => (await import('./look.ts')).addLookCommands,
   },
   {
+    heading: 'Looking after it:',
+    commands: ['scrub', 'fsck'],
+    load: async () => (await import('./care.ts')).addCareCommands,
+  },
+  {
     heading: 'Running a store:',
     commands: ['up', 'master', 'node', 'replicator'],
     load: async () => (await import('./running.ts')).addRunningCommands,

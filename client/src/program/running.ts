@@ -71,6 +71,7 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--zone <zone>', 'DFS_ZONE', 'copies are spread over zones'],
       ['--upload-idle <time>', 'DFS_UPLOAD_IDLE', 'how long a sender may pause'],
       ['--reserve-bytes <size>', 'DFS_RESERVE_BYTES', 'room that is kept back'],
+      ['--scrub-every <time>', 'DFS_SCRUB_EVERY', 'each blob is read again within this time'],
       ['--slots <flag>', 'DFS_SLOTS', 'true: the data directory holds slots that nodes share'],
     ],
   });

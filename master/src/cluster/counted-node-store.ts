@@ -10,6 +10,7 @@ import type {
   OpenOptions,
   PullRequest,
   PutOptions,
+  ScrubbingNode,
   StoredBlob,
 } from '@dfs/shared';
 import type { HttpBlobStore } from '@dfs/shared/cluster';
@@ -22,6 +23,11 @@ export class CountedNodeStore implements NodeStore {
 
   constructor(store: HttpBlobStore) {
     this.#store = store;
+  }
+
+  /** The node as one that reads its blobs again when asked: that is no transfer. */
+  get scrubbing(): ScrubbingNode {
+    return this.#store;
   }
 
   put(id: BlobId, body: BlobBody, options: PutOptions): Promise<BlobReceipt> {

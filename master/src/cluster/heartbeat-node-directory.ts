@@ -5,6 +5,7 @@ import {
   type NodeId,
   type NodeMap,
   type NodeState,
+  type ScrubbingNode,
   StoreError,
 } from '@dfs/shared';
 import { HttpBlobStore, type Logger } from '@dfs/shared/cluster';
@@ -91,11 +92,20 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   }
 
   storeOf(id: NodeId): NodeStore {
+    return this.#nodeOf(id).store;
+  }
+
+  #nodeOf(id: NodeId): KnownNode {
     const node = this.#nodes.get(id);
-    if (node) return node.store;
+    if (node) return node;
     throw new StoreError('unavailable', `No node with the id ${id} is known.`, {
       hint: 'Look at "dfs nodes".',
     });
+  }
+
+  /** The node as one that reads its blobs again when asked. Rejects with `unavailable` for an unknown id. */
+  scrubbing(id: NodeId): ScrubbingNode {
+    return this.#nodeOf(id).store.scrubbing;
   }
 
   reserve(id: NodeId, sizeBytes: number): () => void {

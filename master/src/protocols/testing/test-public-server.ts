@@ -1,5 +1,5 @@
 import type { Server } from 'node:http';
-import { type ClusterId, newNodeId, StoreError, systemClock } from '@dfs/shared';
+import { type ClusterId, type FsckLine, newNodeId, StoreError, systemClock } from '@dfs/shared';
 import { listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
@@ -8,6 +8,7 @@ import type { FileService } from '../../files/file-types.ts';
 import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.ts';
 import { createMetrics } from '../../metrics.ts';
 import { createPublicServer } from '../../server.ts';
+import type { Care } from '../api-v1/care-routes.ts';
 import type { FrontConfig, FrontMetadata } from '../http/front.ts';
 import { MemoryFileService } from './memory-file-service.ts';
 import { type RawAnswer, sendRaw } from './raw-http.ts';
@@ -44,6 +45,18 @@ export class TestPublicServer {
     missingBytes: 0,
   };
   port = 0;
+  /** What each question of fsck gives, and which were asked. */
+  fsckLines: FsckLine[] = [];
+  fsckFailure: unknown;
+  readonly asked: string[] = [];
+  readonly care: Care = {
+    startScrub: async (node = 'all') => {
+      this.asked.push(`scrub ${node}`);
+      return [];
+    },
+    scrubStatus: async () => [],
+    fsck: (options) => this.#fsck(options.isRepair),
+  };
   readonly #server: Server;
 
   constructor(options: TestPublicServerOptions = {}) {
@@ -59,6 +72,7 @@ export class TestPublicServer {
       access: new AccessControl({ clusterKey, onWrongKey: () => metrics.authenticationFailed() }),
       metadata,
       nodes,
+      care: this.care,
       metrics,
       logger: this.#recording.logger,
       clock: systemClock,
@@ -71,6 +85,12 @@ export class TestPublicServer {
       version: '1.2.3',
     });
     this.nodes.push(snapshotOf({ id: this.files.node.id, name: this.files.node.name }));
+  }
+
+  async *#fsck(isRepair: boolean): AsyncGenerator<FsckLine> {
+    this.asked.push(isRepair ? 'repair' : 'check');
+    yield* this.fsckLines;
+    if (this.fsckFailure) throw this.fsckFailure;
   }
 
   async start(): Promise<this> {
