@@ -69,16 +69,36 @@ export const directoryStatOf = (path: FilePath, entry: Entry): StatAnswer => ({
 
 const copiesSetOf = ({ copies }: Entry) => (copies === undefined ? {} : { copiesSet: copies });
 
+interface AfterEntries {
+  readonly next: string | undefined;
+  readonly usage: Usage | undefined;
+}
+
 export const listAnswerOf = (
   path: FilePath,
   entries: readonly ListedEntry[],
-  more: { readonly next: string | undefined; readonly usage: Usage | undefined },
+  more: AfterEntries,
 ): ListAnswer => ({
   path,
   entries: entries.map(listAnswerEntryOf),
-  ...(more.usage === undefined ? {} : { usage: usageAnswerOf(path, more.usage) }),
-  ...(more.next === undefined ? {} : { next: more.next }),
+  ...afterEntries(path, more),
 });
+
+const afterEntries = (path: FilePath, { next, usage }: AfterEntries) => ({
+  ...(usage === undefined ? {} : { usage: usageAnswerOf(path, usage) }),
+  ...(next === undefined ? {} : { next }),
+});
+
+/** The text of a `ListAnswer` in parts: a head, runs of entries, a tail. */
+export const listAnswerHead = (path: FilePath) => `{"path":${JSON.stringify(path)},"entries":[`;
+export function listAnswerRun(entries: readonly ListedEntry[], isFirst: boolean): string {
+  const text = JSON.stringify(entries.map(listAnswerEntryOf)).slice(1, -1);
+  return isFirst || text === '' ? text : `,${text}`;
+}
+export function listAnswerTail(path: FilePath, more: AfterEntries): string {
+  const text = JSON.stringify(afterEntries(path, more));
+  return text === '{}' ? ']}\n' : `],${text.slice(1)}\n`;
+}
 
 export const usageAnswerOf = (
   path: FilePath,

@@ -72,6 +72,15 @@ describe('a listing in JSON', () => {
     expect((await json('/fs/many/?limit=10000')).body.entries.length).toBe(2_500);
   });
 
+  it('is one answer however many runs it is sent in, and says where it was cut', async () => {
+    const { body } = await json('/fs/many/?limit=2200');
+    expect(body).toEqual({ path: '/many', entries: expect.any(Array), next: '2199' });
+    const names = body.entries.map(({ name }) => name);
+    expect(names).toEqual(Array.from({ length: 2_200 }, (_, n) => String(n).padStart(4, '0')));
+    const head = await server.fetch('/fs/many/?limit=2200&format=json', { method: 'HEAD' });
+    expect([head.status, await head.text()]).toEqual([200, '']);
+  });
+
   it('needs no slash at the end of the address', async () => {
     expect((await json('/fs/empty')).body).toEqual({ path: '/empty', entries: [] });
     expect((await json('/fs')).body.path).toBe('/');

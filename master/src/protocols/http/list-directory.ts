@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type FilePath, StoreError } from '@dfs/shared';
 import type { ListedEntry } from '../../metadata/metadata-repository.ts';
-import { fsUrlOf, listAnswerOf } from './answers.ts';
+import { fsUrlOf, listAnswerHead, listAnswerOf, listAnswerRun, listAnswerTail } from './answers.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { listingHead, listingRows, listingTail, pagePolicy } from './listing-page.ts';
@@ -53,16 +53,34 @@ function redirectToSlash({ response, target, id }: Exchange, path: FilePath): vo
 }
 
 async function listAsJson(front: Front, exchange: Exchange, path: FilePath): Promise<void> {
-  const entries: ListedEntry[] = [];
-  let next: string | undefined;
+  const { response, isHead, id, signal } = exchange;
   const limit = readLimit(exchange, jsonLimitDefault);
-  for await (const run of visibleRuns(front, exchange, path, limit)) {
-    entries.push(...run.entries);
-    next = run.next;
+  let isBegun = false;
+  let isFirst = true;
+  for await (const { entries, next, isLast } of visibleRuns(front, exchange, path, limit)) {
+    const more = { next, usage: undefined };
+    if (!isBegun && isLast) {
+      return sendJson(exchange, 200, listAnswerOf(path, entries, more), { Vary: 'Accept' });
+    }
+    if (!isBegun) {
+      response.writeHead(200, {
+        'Content-Type': 'application/json; charset=utf-8',
+        'Cache-Control': 'no-store',
+        'X-Content-Type-Options': 'nosniff',
+        'X-Request-Id': id,
+        Vary: 'Accept',
+      });
+      if (isHead) return void response.end();
+      // A reader that takes nothing for so long is cut off by the server's handler of this event.
+      response.setTimeout(front.config.downloadIdleMs);
+      response.write(listAnswerHead(path));
+      isBegun = true;
+    }
+    const text = listAnswerRun(entries, isFirst) + (isLast ? listAnswerTail(path, more) : '');
+    isFirst &&= entries.length === 0;
+    if (text !== '' && !response.write(text)) await once(response, 'drain', { signal });
   }
-  sendJson(exchange, 200, listAnswerOf(path, entries, { next, usage: undefined }), {
-    Vary: 'Accept',
-  });
+  response.end();
 }
 
 async function listAsPage(front: Front, exchange: Exchange, path: FilePath): Promise<void> {
@@ -108,6 +126,7 @@ interface VisibleRun {
   readonly entries: readonly ListedEntry[];
   /** The name to go on after, if the listing has to stop here. Never one that the principal may not see. */
   readonly next?: string;
+  readonly isLast: boolean;
 }
 
 /** What the principal may see of a directory, run by run, `limit` entries in all. At least one run, be it empty. */
@@ -132,7 +151,8 @@ async function* visibleRuns(
     left -= entries.length;
     after = page.next;
     const next = after === undefined ? undefined : entries.at(-1)?.name;
-    yield { entries, ...(next === undefined ? {} : { next }) };
-    if (after === undefined || left === 0 || signal.aborted) return;
+    const isLast = after === undefined || left === 0;
+    yield { entries, isLast, ...(next === undefined ? {} : { next }) };
+    if (isLast || signal.aborted) return;
   }
 }
