@@ -131,6 +131,28 @@ export class StoreApi {
     };
   }
 
+  /** The same of a POST, which may send a stream of a known length. */
+  async openPost(
+    path: string,
+    body?: { readonly bytes: Readable; readonly sizeBytes: number; readonly type: string },
+  ): Promise<StreamedAnswer> {
+    const response = await this.#send<Readable>({
+      method: 'POST',
+      url: path,
+      responseType: 'stream',
+      headers: body
+        ? { 'Content-Type': body.type, 'Content-Length': String(body.sizeBytes) }
+        : { 'Content-Length': '0' },
+      ...(body ? { data: body.bytes } : {}),
+    });
+    if (response.status >= 300) throw errorOfResponse(response, await text(response.data));
+    return {
+      status: response.status,
+      headers: response.headers as Record<string, string | undefined>,
+      body: response.data,
+    };
+  }
+
   /** What a request or the body of its answer failed with, as a `StoreError`. */
   failure(error: unknown): StoreError {
     return this.signal?.aborted ? cancelled(error) : unreachable(this.url, error);

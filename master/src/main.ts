@@ -12,7 +12,7 @@ import { BlobsInUse } from './files/blobs-in-use.ts';
 import { createFileService } from './files/file-service.ts';
 import { defaultFileServiceConfig } from './files/file-service-dependencies.ts';
 import type { MetadataRepository } from './metadata/metadata-repository.ts';
-import { openMetadataRepository } from './metadata/open-metadata-repository.ts';
+import { makeMetadataAside, openMetadataRepository } from './metadata/open-metadata-repository.ts';
 import { createMetrics } from './metrics.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
 import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
@@ -23,6 +23,8 @@ import { InventoryCheck } from './replication/inventory-check.ts';
 import { LeasedReplicationQueue } from './replication/leased-replication-queue.ts';
 import { RepairLoop } from './replication/repair-loop.ts';
 import { ReplicationHints } from './replication/replication-hints.ts';
+import { nodeSourceOf } from './restore/node-source.ts';
+import { Restorer } from './restore/restorer.ts';
 import { createPublicServer } from './server.ts';
 
 /** How long a sender on the public port may pause, and a reader: people pause a video. */
@@ -117,6 +119,22 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
         options,
       ),
   };
+  const restorer = new Restorer({
+    metadata,
+    nodes: {
+      recovery: () => nodes.recovery(),
+      highestEpoch: () => nodes.highestEpoch(),
+      endRecovery: () => nodes.endRecovery(),
+      restoreSources: () =>
+        nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, clusterKey })),
+    },
+    openAside: (sqliteFile) =>
+      makeMetadataAside({ sqliteFile, clock, logger, copies: config.copies }),
+    clock,
+    logger,
+    config: { ...config, trashTtlMs: 86_400_000 },
+  });
+
   const publicServer = createPublicServer({
     care,
     files,
@@ -127,6 +145,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     clock,
     logger,
     version: ownVersion(),
+    safekeeping: { metadata, restorer, stagingDir: config.dataDir },
     config: {
       instanceName: config.instanceName,
       uploadIdleMs,

@@ -14,6 +14,7 @@ export * from './make-directories.ts';
 export * from './node-protocol.ts';
 export type * from './public-messages.ts';
 export * from './replication-job.ts';
+export type * from './restore-messages.ts';
 export * from './retry-policy.ts';
 export type * from './scrub-messages.ts';
 export type * from './tree-messages.ts';

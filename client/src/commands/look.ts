@@ -164,7 +164,7 @@ const healthTexts: Readonly<Record<StatusAnswer['health'], string>> = {
 };
 
 const recoveryHint =
-  'Nothing was changed on any node. Bring back the database that belongs to them: to rebuild it from the nodes ("dfs restore") is for a later version.';
+  'Nothing was changed on any node. Run "dfs restore" to rebuild the database from the nodes, or stop the master and put back the database that belongs to them.';
 
 /** `dfs status`: is my data safe? Resolves with whether it is. */
 export async function status(api: StoreApi, { json }: JsonOption): Promise<boolean> {

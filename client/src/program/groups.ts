@@ -27,6 +27,11 @@ export const commandGroups: readonly CommandGroup[] = [
     load: async () => (await import('./care.ts')).addCareCommands,
   },
   {
+    heading: 'Keeping the database:',
+    commands: ['backup', 'restore'],
+    load: async () => (await import('./safekeeping.ts')).addSafekeepingCommands,
+  },
+  {
     heading: 'Running a store:',
     commands: ['up', 'master', 'node', 'replicator'],
     load: async () => (await import('./running.ts')).addRunningCommands,

@@ -20,6 +20,7 @@ const servers: Server[] = [];
 function makeDirectory(): HeartbeatNodeDirectory {
   // Of the repository the directory needs these few.
   const metadata = {
+    restore: {} as MetadataRepository['restore'],
     identity: () => ({ clusterId, epoch: 1 }),
     journalNumber: () => 10,
     isEmpty: async () => isEmpty,

@@ -12,7 +12,7 @@ import { HttpBlobStore, type Logger } from '@dfs/shared/cluster';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
 import { CountedNodeStore } from './counted-node-store.ts';
 import type { NodeDirectory, NodeSnapshot, NodeStore } from './node-directory.ts';
-import { judgeCluster } from './recovery.ts';
+import { judgeCluster, unfinishedRestore } from './recovery.ts';
 
 export interface NodeDirectoryDependencies {
   readonly metadata: MetadataRepository;
@@ -31,6 +31,21 @@ const loopAgeMaxMs = 10_000;
 const diskWriteAgeMaxMs = 60_000;
 /** Used bytes and the last heartbeat are written down this often; a change of address or state at once. */
 const saveEveryMs = 60_000;
+
+/** Nodes of other clusters that are remembered. */
+const refusedMax = 1_000;
+
+/** A node's address, for a restore. */
+export interface HeardNode {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly url: string;
+}
+
+interface RefusedNode extends HeardNode {
+  /** The highest that it saw. */
+  readonly epoch: number;
+}
 
 type ChangeListener = Parameters<NodeDirectory['onChange']>[0];
 
@@ -64,6 +79,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   readonly #listeners = new Set<ChangeListener>();
   /** Fenced newcomers that were spoken of, so that each gets one line. */
   readonly #fenced = new Set<string>();
+  /** Nodes that this database does not accept: it may have to be rebuilt from them. */
+  readonly #refused = new Map<NodeId, RefusedNode>();
   #recovery: string | undefined;
   #wasHeard = false;
   #tickTimer: NodeJS.Timeout | undefined;
@@ -77,6 +94,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     for (const record of await this.#deps.metadata.listNodes()) {
       if (record.state !== 'removed') this.#remember(record);
     }
+    if (this.#deps.metadata.restore.unfinished !== undefined) this.#recovery = unfinishedRestore;
     this.#tickedAtMonotonicMs = this.#deps.clock.monotonic();
     this.#tickTimer = setInterval(() => this.tick(), tickEveryMs);
     this.#tickTimer.unref();
@@ -132,6 +150,28 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     return this.#recovery;
   }
 
+  /** Every node that was heard or is known, accepted or not, at its latest address. */
+  heardNodes(): readonly HeardNode[] {
+    const known = [...this.#nodes.values()].map(({ record: { id, name, url } }) => ({
+      id,
+      name,
+      url,
+    }));
+    const refused = [...this.#refused.values()];
+    return [...new Map([...known, ...refused].map((node) => [node.id, node])).values()];
+  }
+
+  /** The highest epoch that a node which was refused saw. */
+  highestEpoch(): number {
+    return Math.max(0, ...[...this.#refused.values()].map((node) => node.epoch));
+  }
+
+  /** The database is whole again: nodes are accepted at their next heartbeat. */
+  endRecovery(): void {
+    this.#recovery = undefined;
+    this.#refused.clear();
+  }
+
   isConfirmed(): boolean {
     return this.#wasHeard || this.#nodes.size === 0;
   }
@@ -153,9 +193,9 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
    */
   async heartbeat(heartbeat: Heartbeat, remoteAddress: string): Promise<HeartbeatAnswer> {
     const { metadata, clock, config } = this.#deps;
-    await this.#checkCluster(heartbeat);
-    this.#wasHeard = true;
     const url = heartbeat.url || `http://${hostOf(remoteAddress)}:${heartbeat.port}`;
+    await this.#checkCluster(heartbeat, url);
+    this.#wasHeard = true;
     await this.#checkAddress(heartbeat, url);
     await this.#accept(heartbeat, url);
     const { clusterId, epoch } = metadata.identity();
@@ -185,13 +225,15 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     await Promise.all([...this.#nodes.values()].map((node) => node.store.close()));
   }
 
-  async #checkCluster(heartbeat: Heartbeat): Promise<void> {
+  async #checkCluster(heartbeat: Heartbeat, url: string): Promise<void> {
     const { metadata, logger } = this.#deps;
     const verdict = judgeCluster(heartbeat, {
       ...metadata.identity(),
       journal: metadata.journalNumber(),
       isEmpty: heartbeat.clusterId === undefined ? false : await metadata.isEmpty(),
+      isUnfinished: metadata.restore.unfinished !== undefined,
     });
+    if (verdict.kind !== 'fine') this.#noteRefused(heartbeat, url);
     if (verdict.kind === 'recovery') {
       if (this.#recovery === undefined) logger.error(verdict.message, { hint: verdict.hint });
       this.#recovery = verdict.message;
@@ -200,6 +242,11 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       const kind = verdict.kind === 'recovery' ? 'in-recovery' : 'wrong-cluster';
       throw new StoreError(kind, verdict.message, { hint: verdict.hint });
     }
+  }
+
+  #noteRefused({ nodeId, name, epoch }: Heartbeat, url: string): void {
+    if (!this.#refused.has(nodeId) && this.#refused.size >= refusedMax) return;
+    this.#refused.set(nodeId, { id: nodeId, name, url, epoch });
   }
 
   /** A known id from a new address is believed when the old address no longer answers for it (design: node identity). */

@@ -4,7 +4,7 @@ import { judgeCluster } from './recovery.ts';
 
 const ours = newClusterId();
 const theirs = newClusterId();
-const own = { clusterId: ours, epoch: 2, journal: 50, isEmpty: false };
+const own = { clusterId: ours, epoch: 2, journal: 50, isEmpty: false, isUnfinished: false };
 const node = { clusterId: ours as ClusterId, epoch: 2, journal: 50, blobCount: 7, name: 'attic' };
 const newNode = { epoch: 0, journal: 0, blobCount: 0, name: 'attic' };
 
@@ -29,10 +29,16 @@ describe('judgeCluster', () => {
     ],
     ['sees that its database is old by changes', { ...node, journal: 51 }, own, 'recovery'],
     ['sees that its database is old by epoch', { ...node, epoch: 3, journal: 0 }, own, 'recovery'],
+    [
+      'takes nobody while its database is half restored',
+      node,
+      { ...own, epoch: 3, isUnfinished: true },
+      'recovery',
+    ],
   ])('%s', (_name, heartbeat, cluster, kind) => {
     const verdict = judgeCluster(heartbeat, cluster);
     expect(verdict.kind).toBe(kind);
     if (verdict.kind === 'recovery') expect(verdict.hint).toContain('dfs restore');
-    if (verdict.kind !== 'fine') expect(verdict.message).toContain('attic');
+    if (verdict.kind !== 'fine') expect(verdict.message).toMatch(/attic|dfs restore/);
   });
 });

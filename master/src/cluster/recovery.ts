@@ -6,6 +6,8 @@ export interface OwnCluster {
   readonly journal: number;
   /** The database never held a file. */
   readonly isEmpty: boolean;
+  /** A restore of the database began and did not end. */
+  readonly isUnfinished: boolean;
 }
 
 export type ClusterVerdict =
@@ -16,8 +18,13 @@ export type ClusterVerdict =
       readonly hint: string;
     };
 
-const restoreHint =
-  'Nothing was changed on any node. Bring back the database that belongs to these nodes: to rebuild it from the nodes ("dfs restore") is for a later version.';
+/** What to do about a master in recovery. */
+export const restoreHint =
+  'Nothing was changed on any node. Run "dfs restore" to rebuild the database from the nodes, or stop the master and put back the database that belongs to them.';
+
+/** Why a master with a half-restored database does not serve. */
+export const unfinishedRestore =
+  'A restore of the database began and did not end: run "dfs restore" again.';
 
 /**
  * Whether a node belongs to this database. A node of another cluster is refused, unless this database is empty while the node holds blobs: then it is the
@@ -28,6 +35,7 @@ export function judgeCluster(
   own: OwnCluster,
 ): ClusterVerdict {
   const { clusterId, epoch, journal, blobCount, name } = heartbeat;
+  if (own.isUnfinished) return { kind: 'recovery', message: unfinishedRestore, hint: restoreHint };
   if (clusterId === undefined) return { kind: 'fine' };
   if (clusterId !== own.clusterId) {
     if (own.isEmpty && blobCount > 0) {

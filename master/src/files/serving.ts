@@ -1,4 +1,5 @@
 import { StoreError } from '@dfs/shared';
+import { restoreHint } from '../cluster/recovery.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 
 /** Rejects with `in-recovery` while the master may not serve. */
@@ -6,7 +7,7 @@ export function mustServe({ nodes }: Pick<FileServiceDependencies, 'nodes'>): vo
   const reason = nodes.recovery();
   if (reason === undefined) return;
   throw new StoreError('in-recovery', reason, {
-    hint: 'Nothing was changed on any node. Bring back the database that belongs to them: to rebuild it from the nodes ("dfs restore") is for a later version.',
+    hint: restoreHint,
     retryAfterSeconds: 30,
   });
 }

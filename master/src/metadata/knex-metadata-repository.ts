@@ -56,7 +56,7 @@ import { CopiesReader } from './reads/copies-reader.ts';
 import { OverviewReader } from './reads/overview-reader.ts';
 import { TreeReader } from './reads/tree-reader.ts';
 import { KnexMetadataRestore } from './restore/knex-metadata-restore.ts';
-import type { MetadataRestore } from './restore/restore-types.ts';
+import type { MetadataRestore, RestoreKind } from './restore/restore-types.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
 import type { MoveOutcome, MoveRequest, RemoveRequest } from './tree-changes.ts';
@@ -66,8 +66,8 @@ import type { CopyOutcome, CopyRequest, SweptCopies, WalkedEntry } from './worki
 export interface KnexMetadataRepositoryParts {
   readonly database: Database;
   readonly identity: ClusterIdentity;
-  /** A restore of this database began and did not end. */
-  readonly isRestoreUnfinished: boolean;
+  /** A restore of this kind began and did not end. */
+  readonly unfinishedRestore: RestoreKind | undefined;
   readonly clock: Clock;
   readonly logger?: NonNullable<GroupCommitParts['logger']>;
   /** How many copies are wanted where no directory and no file says a number. */
@@ -111,7 +111,7 @@ export class KnexMetadataRepository implements MetadataRepository {
       database,
       writes: this.#writes,
       clock,
-      isUnfinished: parts.isRestoreUnfinished,
+      unfinished: parts.unfinishedRestore,
       adopted: (identity) => {
         this.#identity = identity;
       },

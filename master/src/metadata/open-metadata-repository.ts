@@ -1,3 +1,4 @@
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import {
   type Clock,
@@ -8,12 +9,12 @@ import {
   whyNotMade,
 } from '@dfs/shared';
 import { acquireDiskLock } from '@dfs/shared/disk-lock';
-import { Database } from './database.ts';
+import { Database, type DatabaseAddress } from './database.ts';
 import type { GroupCommitParts } from './group-commit.ts';
 import { KnexMetadataRepository } from './knex-metadata-repository.ts';
 import type { ClusterIdentity, MetadataRepository } from './metadata-repository.ts';
 import { migrationSource } from './migrations/index.ts';
-import { isRestoreUnfinished } from './restore/knex-metadata-restore.ts';
+import { readUnfinished } from './restore/knex-metadata-restore.ts';
 
 export interface OpenMetadataOptions {
   /** `postgres://…`. Without it, `sqliteFile` is used. */
@@ -41,29 +42,61 @@ const defaultCacheSize = 20_000;
 export async function openMetadataRepository(
   options: OpenMetadataOptions,
 ): Promise<MetadataRepository> {
-  const { url, sqliteFile, clock, logger } = options;
+  const { url, sqliteFile } = options;
   const lock = url === undefined ? await lockFolderOf(sqliteFile) : undefined;
   try {
-    const database = await Database.open(
+    return await openOver(
       url === undefined ? { sqliteFile: sqliteFile as string } : { url },
-      { migrationSource: migrationSource(clock.now()) },
+      options,
+      async () => lock?.release(),
     );
-    const repository = new KnexMetadataRepository({
-      database,
-      identity: await readIdentity(database),
-      isRestoreUnfinished: await isRestoreUnfinished(database),
-      clock,
-      ...(logger === undefined ? {} : { logger }),
-      configuredCopies: options.copies ?? defaultCopies,
-      cacheSize: options.cacheSize ?? defaultCacheSize,
-      release: async () => lock?.release(),
-    });
-    await repository.start();
-    return repository;
   } catch (error) {
     await lock?.release();
     throw error;
   }
+}
+
+/**
+ * Makes a new SQLite database for a restore to write into, beside one that is in use. Rejects with `conflict` when something has its name.
+ */
+export async function makeMetadataAside(
+  options: Omit<OpenMetadataOptions, 'url'> & { readonly sqliteFile: string },
+): Promise<MetadataRepository> {
+  const { sqliteFile } = options;
+  try {
+    await (await open(sqliteFile, 'wx', 0o600)).close();
+  } catch (cause) {
+    const isTaken = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+    throw new StoreError(
+      isTaken ? 'conflict' : 'invalid-request',
+      isTaken
+        ? `${sqliteFile} exists already.`
+        : `${sqliteFile} cannot be made: ${(cause as Error).message}.`,
+      { hint: 'Name a new file in a directory on the machine of the master.', cause },
+    );
+  }
+  return openOver({ sqliteFile }, options, async () => {});
+}
+
+async function openOver(
+  address: DatabaseAddress,
+  options: OpenMetadataOptions,
+  release: () => Promise<void>,
+): Promise<MetadataRepository> {
+  const { clock, logger } = options;
+  const database = await Database.open(address, { migrationSource: migrationSource(clock.now()) });
+  const repository = new KnexMetadataRepository({
+    database,
+    identity: await readIdentity(database),
+    unfinishedRestore: await readUnfinished(database),
+    clock,
+    ...(logger === undefined ? {} : { logger }),
+    configuredCopies: options.copies ?? defaultCopies,
+    cacheSize: options.cacheSize ?? defaultCacheSize,
+    release,
+  });
+  await repository.start();
+  return repository;
 }
 
 async function lockFolderOf(sqliteFile: string | undefined) {

@@ -52,6 +52,7 @@ export interface ListAnswer {
     readonly kind: string;
     readonly size?: number;
     readonly md5?: string;
+    readonly modified: string;
     readonly public: boolean;
   }[];
   readonly next?: string;

@@ -1,7 +1,8 @@
-import type { Clock, FileId, NodeId, RowImage, StoredBlob } from '@dfs/shared';
+import type { BlobId, Clock, FileId, NodeId, RowImage, StoredBlob } from '@dfs/shared';
 import type { Database, Sql } from '../database.ts';
 import type { GroupCommit } from '../group-commit.ts';
 import type { ClusterIdentity } from '../metadata-repository.ts';
+import { pathsOfBlobs } from '../reads/blob-paths.ts';
 import { nowhereId, rootId, trashId } from '../root-entries.ts';
 import { addCopies } from './add-copies.ts';
 import { applyImages } from './apply-images.ts';
@@ -21,7 +22,7 @@ export interface KnexMetadataRestoreParts {
   readonly database: Database;
   readonly writes: GroupCommit;
   readonly clock: Clock;
-  readonly isUnfinished: boolean;
+  readonly unfinished: RestoreKind | undefined;
   /** The identity is this one from now on. */
   readonly adopted: (identity: ClusterIdentity) => void;
 }
@@ -43,16 +44,16 @@ const rebuiltTables = [
 export class KnexMetadataRestore implements MetadataRestore {
   readonly #parts: KnexMetadataRestoreParts;
   readonly #found: FoundTables;
-  #isUnfinished: boolean;
+  #unfinished: RestoreKind | undefined;
 
   constructor(parts: KnexMetadataRestoreParts) {
     this.#parts = parts;
-    this.#isUnfinished = parts.isUnfinished;
+    this.#unfinished = parts.unfinished;
     this.#found = new FoundTables(parts.database);
   }
 
-  get isUnfinished(): boolean {
-    return this.#isUnfinished;
+  get unfinished(): RestoreKind | undefined {
+    return this.#unfinished;
   }
 
   async begin(kind: RestoreKind): Promise<void> {
@@ -67,10 +68,10 @@ export class KnexMetadataRestore implements MetadataRestore {
         ),
       );
     } catch (error) {
-      if (!this.#isUnfinished) writes.resume();
+      if (this.#unfinished === undefined) writes.resume();
       throw error;
     }
-    this.#isUnfinished = true;
+    this.#unfinished = kind;
     await this.#found.clear();
     if (kind === 'replay') return;
     for (const [table, key] of rebuiltTables) await clearTable(database, table, key);
@@ -134,17 +135,33 @@ export class KnexMetadataRestore implements MetadataRestore {
     return this.#found.atNextPath(after);
   }
 
+  async pathsWithoutCopy(limit: number): Promise<readonly string[]> {
+    const { database } = this.#parts;
+    const rows = await database.rows<{ id: BlobId }>(
+      `select b.id from blobs b where b.unreferenced_since is null
+       and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored') order by b.id limit ?`,
+      [limit],
+    );
+    const ids = rows.map((row) => row.id);
+    const paths = await pathsOfBlobs(
+      database,
+      ids,
+      async (missing, read) => new Map(await read(missing)),
+    );
+    return [...new Set(paths.values())].sort();
+  }
+
   async end(): Promise<void> {
     await this.#found.clear();
     await this.#parts.database.transaction((sql) => sql.rows('delete from restore_marker'));
-    this.#isUnfinished = false;
+    this.#unfinished = undefined;
   }
 }
 
-/** Whether a restore began on this database and did not end. */
-export async function isRestoreUnfinished(database: Database): Promise<boolean> {
-  const rows = await database.rows('select id from restore_marker');
-  return rows.length > 0;
+/** What kind of restore began on this database and did not end. */
+export async function readUnfinished(database: Database): Promise<RestoreKind | undefined> {
+  const [row] = await database.rows<{ kind: RestoreKind }>('select kind from restore_marker');
+  return row?.kind;
 }
 
 async function insertRoots(sql: Sql, nowMs: number): Promise<void> {

@@ -53,8 +53,8 @@ export interface Mended {
  * too: a restore that died is begun again from the start. Each step takes transactions of at most 1 000 rows.
  */
 export interface MetadataRestore {
-  /** A restore began and did not end. */
-  readonly isUnfinished: boolean;
+  /** A restore of this kind began and did not end. */
+  readonly unfinished: RestoreKind | undefined;
   begin(kind: RestoreKind): Promise<void>;
   /** In order; at most 1 000 a call. */
   applyImages(images: readonly RowImage[]): Promise<void>;
@@ -74,5 +74,7 @@ export interface MetadataRestore {
   foundAtNextPath(
     after?: string,
   ): Promise<{ readonly key: string; readonly files: readonly FoundFile[] } | undefined>;
+  /** Names of files with a blob that no node is known to hold, at most so many. */
+  pathsWithoutCopy(limit: number): Promise<readonly string[]>;
   end(): Promise<void>;
 }

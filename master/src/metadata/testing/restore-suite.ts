@@ -113,12 +113,12 @@ export function describeRestores(open: OpenMetadata): void {
       await expect(bind(copy.repository, '/c')).rejects.toMatchObject(kindOf('in-recovery'));
       await load(copy.repository, images.slice(0, images.length / 2));
       const again = await copy.reopen();
-      expect(again.restore.isUnfinished).toBe(true);
+      expect(again.restore.unfinished).toBe('whole');
       await again.restore.begin('whole');
       await load(again, images);
       await finish(again, 2);
-      expect(again.restore.isUnfinished).toBe(false);
-      expect((await copy.reopen()).restore.isUnfinished).toBe(false);
+      expect(again.restore.unfinished).toBeUndefined();
+      expect((await copy.reopen()).restore.unfinished).toBeUndefined();
       expect(await journaledRows(copy)).toEqual(await journaledRows(live));
       await expectNoContradictions(copy, 'begun twice');
     }),

@@ -5,6 +5,7 @@ import { checkServing, type Front, pathUnder } from '../http/front.ts';
 import { noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
 import { LogRoute } from './follow-log.ts';
+import { runRestore, sendBackup } from './safekeeping.ts';
 import { statAt } from './stat.ts';
 import { nodeAnswerOf, statusOf } from './status.ts';
 import { treeRoutes } from './tree-routes.ts';
@@ -50,6 +51,20 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
     const exchange = exchangeOf(request);
     sendJson(exchange, 200, await replicas(front, exchange));
   });
+
+  const { safekeeping } = front;
+  if (safekeeping) {
+    router.get(`${mount}/backup`, (request) => sendBackup(front, safekeeping, exchangeOf(request)));
+    router.post(`${mount}/restore`, (request) =>
+      runRestore(front, safekeeping, exchangeOf(request)),
+    );
+    router.all(`${mount}/backup`, (request: Request, response: Response) => {
+      refuseMethod(response, request.method, 'GET, HEAD');
+    });
+    router.all(`${mount}/restore`, (request: Request, response: Response) => {
+      refuseMethod(response, request.method, 'POST');
+    });
+  }
 
   const getOnly = /^\/api\/v1\/(?:health|status|nodes|log|stat(?:\/.*)?|replicas\/.+|files\/.+)$/;
   router.all(getOnly, (request: Request, response: Response) => {

@@ -31,7 +31,7 @@ const hintOf: Readonly<Record<StoreErrorKind, string>> = {
   'too-many-requests': 'Wait, then try again.',
   unavailable: 'Try again in a few seconds; "dfs status" and "dfs nodes" show what is missing.',
   'in-recovery':
-    'Bring back the database that belongs to the nodes: to rebuild it from the nodes ("dfs restore") is for a later version.',
+    'Run "dfs restore" to rebuild the database from the nodes, or put back the one that belongs to them.',
   corrupt: 'Try again: another copy is being made; "dfs log <path>" shows it.',
   'no-room': 'Add a node, or delete what is not needed; "dfs nodes" shows how full they are.',
   cancelled: 'Send the request again.',

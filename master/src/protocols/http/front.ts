@@ -1,8 +1,10 @@
 import { type Clock, parseUrlPath, StoreError } from '@dfs/shared';
 import type { AccessControl } from '../../access/access-control.ts';
 import type { NodeDirectory } from '../../cluster/node-directory.ts';
+import { restoreHint } from '../../cluster/recovery.ts';
 import type { FileService } from '../../files/file-types.ts';
 import type { MetadataRepository } from '../../metadata/metadata-repository.ts';
+import type { Restorer } from '../../restore/restorer.ts';
 import type { Exchange } from './exchange.ts';
 
 /** What of the metadata the front asks directly, because no file is in question. */
@@ -19,6 +21,13 @@ export interface FrontConfig {
   readonly downloadIdleMs: number;
 }
 
+export interface Safekeeping {
+  readonly metadata: Pick<MetadataRepository, 'snapshot'>;
+  readonly restorer: Pick<Restorer, 'run'>;
+  /** Where a backup that comes in lies until it is loaded. */
+  readonly stagingDir: string;
+}
+
 /** What the routes of the public port need. */
 export interface Front {
   readonly files: FileService;
@@ -28,6 +37,8 @@ export interface Front {
   readonly clock: Clock;
   readonly config: FrontConfig;
   readonly version: string;
+  /** How the database is kept and rebuilt; absent where there is none. */
+  readonly safekeeping?: Safekeeping;
 }
 
 export const filesMount = '/fs';
@@ -41,7 +52,7 @@ export function checkServing(nodes: Pick<NodeDirectory, 'recovery'>): void {
   const reason = nodes.recovery();
   if (reason === undefined) return;
   throw new StoreError('in-recovery', reason, {
-    hint: 'Bring back the database that belongs to the nodes: to rebuild it from the nodes ("dfs restore") is for a later version.',
+    hint: restoreHint,
     retryAfterSeconds: 30,
   });
 }

@@ -18,9 +18,7 @@ export async function readinessOf({
   );
   if (!isDatabaseOpen) reasons.push('The database does not answer.');
   if (nodes.recovery() !== undefined) {
-    reasons.push(
-      'The master is in recovery: bring back its database ("dfs restore" is for a later version).',
-    );
+    reasons.push('The master is in recovery: run "dfs restore", or bring back its database.');
   }
   const takesWrites = nodes.snapshots().some((node) => node.state === 'up' && node.freeBytes > 0);
   if (!takesWrites) reasons.push('No storage node takes writes.');

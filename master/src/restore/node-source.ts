@@ -1,0 +1,29 @@
+import { HttpBlobStore } from '@dfs/shared/cluster';
+import type { HeardNode } from '../cluster/heartbeat-node-directory.ts';
+import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { RestoreSource } from './restore-source.ts';
+
+/** A node at the address from which it was heard. It is only read from. */
+export function nodeSourceOf(
+  { id, name, url }: HeardNode,
+  parts: {
+    readonly metadata: Pick<MetadataRepository, 'identity'>;
+    readonly clusterKey: string | undefined;
+  },
+): RestoreSource {
+  const store = new HttpBlobStore({
+    nodeId: id,
+    url: () => url,
+    clusterKey: parts.clusterKey,
+    epoch: () => parts.metadata.identity().epoch,
+  });
+  return {
+    id,
+    name,
+    url,
+    store,
+    journal: store.journal,
+    status: (signal) => store.status(signal),
+    close: () => store.close(),
+  };
+}

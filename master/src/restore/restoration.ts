@@ -1,0 +1,319 @@
+import type { Readable } from 'node:stream';
+import type { ClusterId, NodeId, RestoreProgress, RestoreReport, RowImage } from '@dfs/shared';
+import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { RestoreKind } from '../metadata/restore/restore-types.ts';
+import { compareTrees } from './compare-trees.ts';
+import type { JournalPlan } from './journal-plan.ts';
+import { placeFound } from './place-found.ts';
+import { type ReadInventory, readInventory } from './read-inventories.ts';
+import { type ReplayedJournal, replayRecords } from './read-journal.ts';
+import type { MissedSource, ReachedSource } from './restore-source.ts';
+import type { RestoreRequest, RestorerDependencies } from './restorer.ts';
+import { readSnapshot, type SnapshotFacts } from './snapshot-lines.ts';
+
+type Tell = (progress: RestoreProgress) => void;
+
+/** What is not chosen can be brought back at least so long, also where there is no trash otherwise. */
+const trashMinMs = 86_400_000;
+const pathsListedMax = 1_000;
+
+export interface RestorationParts {
+  readonly target: MetadataRepository;
+  readonly clusterId: ClusterId;
+  /** Nodes of this cluster that answered. */
+  readonly members: readonly ReachedSource[];
+  readonly missed: readonly MissedSource[];
+  readonly plan: JournalPlan;
+  readonly tell: Tell;
+}
+
+/** One restore, from its first change to its report. */
+export class Restoration {
+  readonly #deps: RestorerDependencies;
+  readonly #parts: RestorationParts;
+  readonly #byId: ReadonlyMap<NodeId, ReachedSource>;
+  readonly #warnings: string[] = [];
+
+  constructor(dependencies: RestorerDependencies, parts: RestorationParts) {
+    this.#deps = dependencies;
+    this.#parts = parts;
+    this.#byId = new Map(parts.members.map((node) => [node.id, node]));
+  }
+
+  async run(
+    request: RestoreRequest,
+    backup: SnapshotFacts | undefined,
+    reached: readonly ReachedSource[],
+  ): Promise<RestoreReport> {
+    const { target, clusterId, plan, tell } = this.#parts;
+    const { restore } = target;
+    const own = this.#deps.metadata.identity();
+    const kind: RestoreKind = plan.base?.kind === 'database' ? 'replay' : 'whole';
+    const ownLastAtMs = await this.#ownLastChangeAt(kind);
+    await restore.begin(kind);
+    const baseAtMs = ownLastAtMs ?? (await this.#loadBase(request, backup));
+    const journal = await this.#replay();
+    const epoch =
+      1 +
+      Math.max(
+        plan.highest.epoch,
+        this.#deps.nodes.highestEpoch(),
+        own.clusterId === clusterId ? own.epoch : 0,
+        ...reached.map(({ nodeStatus }) => nodeStatus.epoch),
+      );
+    await restore.adopt({ clusterId, epoch }, journal.last);
+    const mended = await restore.mend();
+    const inventories = await this.#readInventories();
+    tell({ step: 'deriving', message: 'Counting copies and sizes.', done: 0 });
+    await restore.derive();
+    await this.#rememberNodes();
+    const lastRecordAtMs = journal.lastAtMs ?? baseAtMs;
+    const { copies, trashTtlMs } = this.#deps.config;
+    let placedCount = 0;
+    const placed = await placeFound({
+      metadata: target,
+      storeOf: (id) => this.#byId.get(id)?.store,
+      lastRecordAtMs: plan.base === undefined ? undefined : lastRecordAtMs,
+      copies,
+      trashUntilMs: this.#deps.clock.now() + Math.max(trashTtlMs, trashMinMs),
+      logger: this.#deps.logger,
+      tell: (files) => {
+        placedCount += files;
+        tell({ step: 'found', message: 'Naming files that no journal knows.', done: placedCount });
+      },
+    });
+    this.#warnOfJournal(journal, lastRecordAtMs);
+    this.#warnOfNodes(inventories, reached);
+    if (mended.namesWithoutContent.length > 0) {
+      this.#warnings.push(
+        `The journal has a hole: ${mended.namesWithoutContent.length} names had no content and are gone (${mended.namesWithoutContent.slice(0, 10).join(', ')}).`,
+      );
+    }
+    if (mended.orphans > 0) {
+      this.#warnings.push(
+        `The journal has a hole: ${mended.orphans} files and directories whose place is not known are below /.restored/.`,
+      );
+    }
+    const differences =
+      request.into === undefined
+        ? undefined
+        : await compareTrees(this.#deps.metadata, target, (paths) =>
+            tell({ step: 'comparing', message: 'Comparing with the database.', done: paths }),
+          );
+    const counts = await target.counts();
+    const withoutCopy = await restore.pathsWithoutCopy(pathsListedMax);
+    // Last: from here on the master serves it.
+    await restore.end();
+    return {
+      clusterId,
+      epoch,
+      ...(request.into === undefined ? {} : { into: request.into }),
+      base: baseNames[plan.base?.kind ?? 'blobs'],
+      journal: {
+        last: journal.last,
+        ...(lastRecordAtMs === undefined ? {} : { at: new Date(lastRecordAtMs).toISOString() }),
+        records: journal.records,
+      },
+      nodes: this.#nodesRead(inventories),
+      files: counts.files,
+      directories: counts.directories,
+      bytes: counts.logicalBytes,
+      withoutCopy: {
+        count: withoutCopy.length < pathsListedMax ? withoutCopy.length : counts.blobsWithoutCopy,
+        paths: withoutCopy,
+      },
+      found: { count: placed.found.count, paths: placed.found.items },
+      doubtful: { count: placed.doubtful.count, files: placed.doubtful.items },
+      contested: { count: placed.contested.count, paths: placed.contested.items },
+      unknownBlobs: placed.unknownBlobs,
+      warnings: this.#warnings,
+      ...(differences === undefined ? {} : { differences }),
+    };
+  }
+
+  /** Of a database that is gone on from: changes of its own that no record repeats. */
+  async #ownLastChangeAt(kind: RestoreKind): Promise<number | undefined> {
+    if (kind === 'whole') return undefined;
+    const { metadata } = this.#deps;
+    const [last] = await metadata.journalRecords(metadata.journalNumber() - 1, 1);
+    return last?.at;
+  }
+
+  /** Gives the time of the base; undefined where there is none. */
+  async #loadBase(
+    request: RestoreRequest,
+    backup: SnapshotFacts | undefined,
+  ): Promise<number | undefined> {
+    const { base } = this.#parts.plan;
+    if (base?.kind === 'backup' && request.backup && backup) {
+      await this.#load(request.backup.open(), backup.end.images);
+      return backup.head.at;
+    }
+    if (request.backup) {
+      this.#warnings.push(
+        'The nodes keep a later snapshot, and not all records between the backup and it: it was used in place of the backup.',
+      );
+    }
+    if (base?.kind !== 'snapshot') return undefined;
+    let failure: unknown;
+    for (const nodeId of base.nodeIds) {
+      try {
+        const node = this.#byId.get(nodeId) as ReachedSource;
+        const { bytes } = await node.journal.openSnapshot({ epoch: base.epoch, from: base.from });
+        const { head } = await this.#load(bytes);
+        return head.at;
+      } catch (error) {
+        // Another node keeps it, too; loading it again over what came so far does no harm.
+        failure = error;
+        this.#deps.logger.warn('a snapshot could not be read', { nodeId, error });
+      }
+    }
+    throw failure;
+  }
+
+  #load(bytes: Readable, of?: number): Promise<SnapshotFacts> {
+    const { target, tell } = this.#parts;
+    return readSnapshot(bytes, async (rows, done) => {
+      const images = rows.map((row): RowImage => ({ ...row, op: 'upsert' }));
+      await target.restore.applyImages(images);
+      tell({
+        step: 'base',
+        message: 'Loading the snapshot.',
+        done,
+        ...(of === undefined ? {} : { of }),
+      });
+    });
+  }
+
+  async #replay(): Promise<ReplayedJournal> {
+    const { plan, target, tell } = this.#parts;
+    const after = plan.base?.from ?? 0;
+    return replayRecords({
+      runs: plan.base === undefined ? [] : plan.runs,
+      after,
+      keeperOf: (id) => (this.#byId.get(id) as ReachedSource).journal,
+      apply: async (images, last) => {
+        await target.restore.applyImages(images);
+        const message = 'Replaying the journal.';
+        tell({ step: 'records', message, done: last - after, of: plan.last - after });
+      },
+    });
+  }
+
+  async #readInventories(): Promise<ReadonlyMap<NodeId, ReadInventory>> {
+    const { members, clusterId, target, tell } = this.#parts;
+    const of = members.reduce((sum, { nodeStatus }) => sum + nodeStatus.blobCount, 0);
+    let done = 0;
+    const read = await Promise.all(
+      members.map(async (source) => {
+        const inventory = await readInventory({
+          source,
+          clusterId,
+          restore: target.restore,
+          tell: (blobs) => {
+            done += blobs;
+            tell({ step: 'copies', message: 'Reading what the nodes hold.', done, of });
+          },
+        });
+        return [source.id, inventory] as const;
+      }),
+    );
+    return new Map(read);
+  }
+
+  /** So that the nodes whose copies are counted are known before they report. */
+  async #rememberNodes(): Promise<void> {
+    const { target, members } = this.#parts;
+    const known = new Set((await target.listNodes()).map((node) => node.id));
+    for (const { id, name, url, nodeStatus } of members) {
+      if (known.has(id)) continue;
+      await target.saveNode({
+        id,
+        name,
+        url,
+        state: 'down',
+        dataDir: '',
+        capacityBytes: nodeStatus.capacityBytes,
+        usedBytes: nodeStatus.usedBytes,
+        lastHeartbeatAtMs: this.#deps.clock.now(),
+      });
+    }
+  }
+
+  #warnOfJournal(journal: ReplayedJournal, lastRecordAtMs: number | undefined): void {
+    const { plan } = this.#parts;
+    const warnings = this.#warnings;
+    if (plan.base === undefined) {
+      warnings.push(
+        'No node keeps a journal: names are those under which each file was written. Renames, empty directories, visibility, copies wanted and the trash are lost, and deleted files whose bytes were still there have returned.',
+      );
+      return;
+    }
+    if (plan.isTorn) {
+      warnings.push(
+        `The snapshot was taken while changes went on, and the records up to ${plan.base.to} that make it right are missing: it may show parts of changes.`,
+      );
+    }
+    if (journal.problem !== undefined) warnings.push(journal.problem);
+    const { highest } = plan;
+    if (highest.number > journal.last) {
+      warnings.push(
+        `Nodes know of changes up to number ${highest.number} (epoch ${highest.epoch}); those after ${journal.last} could not be read.`,
+      );
+    }
+    if (lastRecordAtMs !== undefined) {
+      warnings.push(
+        `Changes after ${new Date(lastRecordAtMs).toISOString()} (number ${journal.last}) that were not shipped to the nodes are lost: what was deleted since may have returned, what was renamed since has its old name.`,
+      );
+    }
+  }
+
+  #warnOfNodes(
+    inventories: ReadonlyMap<NodeId, ReadInventory>,
+    reached: readonly ReachedSource[],
+  ): void {
+    const { missed, clusterId } = this.#parts;
+    for (const { name, url, problem } of missed) {
+      this.#warnings.push(
+        `Node ${name} at ${url} did not answer (${problem}): what only it knew is missing, and its copies count when it returns.`,
+      );
+    }
+    for (const { id, name, nodeStatus } of reached) {
+      const inventory = inventories.get(id);
+      if (inventory?.problem !== undefined) {
+        this.#warnings.push(`Node ${name} was not read to its end: ${inventory.problem}`);
+      }
+      if (inventory && inventory.damaged + inventory.different > 0) {
+        this.#warnings.push(
+          `Node ${name} holds ${inventory.damaged + inventory.different} blobs whose description is damaged or wrong: they do not count as copies.`,
+        );
+      }
+      if (nodeStatus.clusterId !== undefined && nodeStatus.clusterId !== clusterId) {
+        this.#warnings.push(
+          `Node ${name} belongs to cluster ${nodeStatus.clusterId} and was left out.`,
+        );
+      }
+    }
+  }
+
+  #nodesRead(inventories: ReadonlyMap<NodeId, ReadInventory>): RestoreReport['nodes'] {
+    const { members, missed } = this.#parts;
+    return [
+      ...members.map(({ id, name, url }) => {
+        const inventory = inventories.get(id);
+        const problem = inventory?.problem;
+        const blobs = inventory?.blobs ?? 0;
+        return { id, name, url, blobs, ...(problem === undefined ? {} : { problem }) };
+      }),
+      ...missed.map((node) => ({ ...node, blobs: 0 })),
+    ];
+  }
+}
+
+const baseNames = {
+  nothing: 'journal',
+  snapshot: 'snapshot',
+  backup: 'backup',
+  database: 'database',
+  blobs: 'blobs',
+} as const;

@@ -1,0 +1,194 @@
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type Clock,
+  type ClusterId,
+  type RestoreProgress,
+  type RestoreReport,
+  StoreError,
+} from '@dfs/shared';
+import type { Logger } from '@dfs/shared/cluster';
+import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import { chooseCluster } from './choose-cluster.ts';
+import { type JournalBase, planJournal } from './journal-plan.ts';
+import { Restoration } from './restoration.ts';
+import { type ReachedSource, type RestoreSource, reachSources } from './restore-source.ts';
+import { readSnapshot, type SnapshotFacts } from './snapshot-lines.ts';
+
+/** A backup that was given: read twice, first to prove that it is whole. */
+export interface GivenBackup {
+  open(): Readable;
+}
+
+export interface RestoreRequest {
+  /** When several clusters are found. */
+  readonly cluster?: ClusterId;
+  /** A new SQLite file on this machine instead of the master's own database. */
+  readonly into?: string;
+  readonly backup?: GivenBackup;
+}
+
+export interface RestorerDependencies {
+  readonly metadata: MetadataRepository;
+  readonly nodes: {
+    recovery(): string | undefined;
+    /** Every node that was heard, accepted or not. */
+    restoreSources(): readonly RestoreSource[];
+    /** The highest epoch that any of them said it saw. */
+    highestEpoch(): number;
+    endRecovery(): void;
+  };
+  /** Makes a new SQLite database. Rejects with `conflict` when something is there. */
+  readonly openAside: (file: string) => Promise<MetadataRepository>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: {
+    readonly copies: number;
+    readonly heartbeatEveryMs: number;
+    readonly trashTtlMs: number;
+  };
+}
+
+type Tell = (progress: RestoreProgress) => void;
+
+/** Rebuilds the database from what the nodes keep: one restore at a time. */
+export class Restorer {
+  readonly #deps: RestorerDependencies;
+  readonly #startedAtMs: number;
+  #isRunning = false;
+
+  constructor(dependencies: RestorerDependencies) {
+    this.#deps = dependencies;
+    this.#startedAtMs = dependencies.clock.monotonic();
+  }
+
+  /**
+   * Rejects before anything is changed: `conflict` (another restore runs; the database is neither empty nor behind its nodes; several clusters were found; `into` exists),
+   * `not-found` (nothing to restore from), `invalid-request` (the backup is not whole). After that, a failure leaves the database unfinished, in recovery, and the
+   * restore can be run again.
+   */
+  async run(request: RestoreRequest, tell: Tell): Promise<RestoreReport> {
+    if (this.#isRunning) throw new StoreError('conflict', 'Another restore is running.');
+    this.#isRunning = true;
+    let sources: readonly RestoreSource[] = [];
+    try {
+      await this.#awaitNodes(tell);
+      sources = this.#deps.nodes.restoreSources();
+      return await this.#restore(request, sources, tell);
+    } catch (error) {
+      this.#deps.logger.error('restore failed', { error });
+      throw error;
+    } finally {
+      this.#isRunning = false;
+      await Promise.allSettled(sources.map((source) => source.close()));
+    }
+  }
+
+  /** Shortly after the start not every node has reported yet. */
+  async #awaitNodes(tell: Tell): Promise<void> {
+    const { clock, config } = this.#deps;
+    const waitMs = this.#startedAtMs + 2 * config.heartbeatEveryMs + 1_000 - clock.monotonic();
+    if (waitMs <= 0) return;
+    tell({ step: 'nodes', message: 'Waiting for the storage nodes to report.', done: 0 });
+    await delay(waitMs);
+  }
+
+  async #restore(
+    request: RestoreRequest,
+    sources: readonly RestoreSource[],
+    tell: Tell,
+  ): Promise<RestoreReport> {
+    const { metadata, nodes, logger } = this.#deps;
+    const { reached, missed } = await reachSources(sources);
+    const found = `${reached.length} of ${sources.length} storage nodes answer.`;
+    tell({ step: 'nodes', message: found, done: reached.length, of: sources.length });
+    const backup = request.backup && (await readSnapshot(request.backup.open(), async () => {}));
+    const clusterId = this.#clusterOf(request, reached, backup);
+    const members = reached.filter(({ nodeStatus }) => nodeStatus.clusterId === clusterId);
+    const own = await this.#ownBases(request, clusterId);
+    const plan = planJournal(
+      members.map((node) => ({ nodeId: node.id, status: node.journalStatus })),
+      [...own, ...(backup ? [backupBase(backup)] : [])],
+    );
+    const target = request.into === undefined ? metadata : await this.#deps.openAside(request.into);
+    const work = new Restoration(this.#deps, { target, clusterId, members, missed, plan, tell });
+    try {
+      logger.warn('restore begins', { clusterId, base: plan.base?.kind ?? 'blobs' });
+      const report = await work.run(request, backup, reached);
+      if (target === metadata) nodes.endRecovery();
+      logger.warn('restore ended', {
+        clusterId,
+        epoch: report.epoch,
+        files: report.files,
+        directories: report.directories,
+        warnings: report.warnings,
+      });
+      return report;
+    } finally {
+      if (target !== metadata) await target.close();
+    }
+  }
+
+  #clusterOf(
+    { cluster }: RestoreRequest,
+    reached: readonly ReachedSource[],
+    backup: SnapshotFacts | undefined,
+  ): ClusterId {
+    const claims = reached.flatMap(({ name, nodeStatus, journalStatus }) => {
+      const { clusterId, blobCount } = nodeStatus;
+      const holdsSomething =
+        blobCount > 0 || journalStatus.snapshots.length > 0 || journalStatus.runs.length > 0;
+      return clusterId !== undefined && holdsSomething
+        ? [{ who: `node ${name}`, clusterId: clusterId as ClusterId }]
+        : [];
+    });
+    if (backup) claims.push({ who: 'the backup', clusterId: backup.head.clusterId });
+    const clusterId = chooseCluster(claims, cluster);
+    if (clusterId === undefined) {
+      throw new StoreError('not-found', 'No storage node that answers holds anything.', {
+        hint: 'Start the storage nodes with the cluster key and the address of this master, and try again.',
+      });
+    }
+    if (backup && backup.head.clusterId !== clusterId) {
+      throw new StoreError(
+        'conflict',
+        `The backup is of cluster ${backup.head.clusterId}, not of ${clusterId}.`,
+        { hint: 'Give a backup of the same cluster.' },
+      );
+    }
+    return clusterId;
+  }
+
+  /** The database as a base to go on from, where it is one. Rejects with `conflict` when it must not be touched. */
+  async #ownBases(
+    { into }: RestoreRequest,
+    clusterId: ClusterId,
+  ): Promise<Extract<JournalBase, { kind: 'database' }>[]> {
+    const { metadata, nodes } = this.#deps;
+    if (into !== undefined) return [];
+    const { unfinished } = metadata.restore;
+    const identity = metadata.identity();
+    const isSame = identity.clusterId === clusterId;
+    if (unfinished === 'whole' || (await metadata.isEmpty())) return [];
+    if (isSame && (unfinished === 'replay' || nodes.recovery() !== undefined)) {
+      const number = metadata.journalNumber();
+      return [{ kind: 'database', epoch: identity.epoch, from: number, to: number }];
+    }
+    throw new StoreError(
+      'conflict',
+      isSame
+        ? "The master's database is not empty, and no node knows of later changes: there is nothing to restore."
+        : `The master's database is not empty, and it is of another cluster (${identity.clusterId}) than the nodes (${clusterId}).`,
+      {
+        hint: 'To see what the nodes would give, write it beside the database: dfs restore --into <a new file on the master>.',
+      },
+    );
+  }
+}
+
+const backupBase = ({ head, end }: SnapshotFacts): Extract<JournalBase, { kind: 'backup' }> => ({
+  kind: 'backup',
+  epoch: head.epoch,
+  from: head.from,
+  to: end.to,
+});
