@@ -1,6 +1,7 @@
 import { StoreError } from '@dfs/shared';
 import { exitCodeOf, exitCodes } from '../exit-codes.ts';
-import { bytesText, print, printJson, shown } from '../output.ts';
+import { bytesText, shown } from '../output.ts';
+import { compareTreePaths } from '../trees/tree-order.ts';
 import type { HeldReason, MirrorReport } from './mirror-report.ts';
 
 /** What is said of a tree that was made equal to another, or would be. */
@@ -14,7 +15,24 @@ export interface MirrorOutput {
   readonly namesPaths: boolean;
   /** More members of the JSON object. */
   readonly facts: Readonly<Record<string, unknown>>;
+  readonly terminal?: Terminal;
 }
+
+/** Where it is printed; of a stream that is no terminal `isTTY` is not true. */
+export interface Terminal {
+  readonly out: OutputStream;
+  readonly error: OutputStream;
+  /** False by the user's wish (no-color.org). */
+  readonly isColoured: boolean;
+}
+
+type OutputStream = Pick<NodeJS.WritableStream, 'write'> & { readonly isTTY?: boolean };
+
+const ownTerminal = (): Terminal => ({
+  out: process.stdout,
+  error: process.stderr,
+  isColoured: !process.env['NO_COLOR'],
+});
 
 /** Lists longer than this are cut for people. */
 const troublesMax = 20;
@@ -31,9 +49,12 @@ const heldTexts: Readonly<Record<HeldReason, string>> = {
 
 /** Prints the report and gives the exit code: 0 only when all that should be equal is. */
 export function printReport(output: MirrorOutput): number {
-  if (output.isJson) printJson({ ...output.facts, ...jsonOf(output.report, output.isDryRun) });
-  else printText(output);
-  return exitCodeOfReport(output.report);
+  const { report, terminal = ownTerminal() } = output;
+  if (output.isJson) {
+    const json = { ...output.facts, ...jsonOf(report, output.isDryRun) };
+    terminal.out.write(`${JSON.stringify(json, null, 2)}\n`);
+  } else new ReportText(terminal).print(output);
+  return exitCodeOfReport(report);
 }
 
 function jsonOf(report: MirrorReport, isDryRun: boolean) {
@@ -57,66 +78,92 @@ const errorJson = (error: unknown) => ({
   message: messageOf(error),
 });
 
-function printText(output: MirrorOutput): void {
-  const { title, report, isDryRun, namesPaths } = output;
-  if (namesPaths) {
-    printGroup(isDryRun ? 'would be new' : 'new', report.created, green);
-    printGroup(isDryRun ? 'would be updated' : 'updated', report.updated, yellow);
-    printGroup(isDryRun ? 'would be deleted' : 'deleted', report.deleted, red);
+/** The report for people: what was done on standard output, what was not on standard error. */
+class ReportText {
+  readonly #terminal: Terminal;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
   }
-  printTroubles(report);
-  const files = (paths: readonly string[]) => paths.filter((path) => !path.endsWith('/')).length;
-  const parts = [
-    `${files(report.created)} new`,
-    `${files(report.updated)} updated`,
-    `${report.unchanged} unchanged`,
-    `${files(report.deleted)} deleted`,
-    ...countOf(report.kept, 'only there and kept'),
-    ...countOf(report.held.length, 'left alone'),
-    ...countOf(report.skipped.length, 'skipped'),
-    ...countOf(report.failed.length, 'failed'),
-  ];
-  print(`${isDryRun ? 'Dry run: ' : ''}${title}: ${parts.join(', ')}; ${bytesText(report.bytes)}`);
-  if (report.stopped === undefined) return;
-  const hint = report.stopped instanceof StoreError ? report.stopped.hint : undefined;
-  say(red(`dfs: stopped: ${messageOf(report.stopped)}`));
-  say(`     ${hint ? `${hint} ` : ''}Run the command again to go on.`);
+
+  print({ title, report, isDryRun, namesPaths }: MirrorOutput): void {
+    if (namesPaths) {
+      this.#group(isDryRun ? 'would be new' : 'new', report.created, colours.green);
+      this.#group(isDryRun ? 'would be updated' : 'updated', report.updated, colours.yellow);
+      this.#group(isDryRun ? 'would be deleted' : 'deleted', report.deleted, colours.red);
+    }
+    this.#troubles(report);
+    const files = (paths: readonly string[]) => paths.filter((path) => !path.endsWith('/')).length;
+    const parts = [
+      `${files(report.created)} new`,
+      `${files(report.updated)} updated`,
+      `${report.unchanged} unchanged`,
+      `${files(report.deleted)} deleted`,
+      ...countOf(report.kept, 'only there and kept'),
+      ...countOf(report.held.length, 'left alone'),
+      ...countOf(report.skipped.length, 'skipped'),
+      ...countOf(report.failed.length, 'failed'),
+    ];
+    const sum = `${title}: ${parts.join(', ')}; ${bytesText(report.bytes)}`;
+    this.#terminal.out.write(`${isDryRun ? 'Dry run: ' : ''}${sum}\n`);
+    if (report.stopped === undefined) return;
+    const hint = report.stopped instanceof StoreError ? report.stopped.hint : undefined;
+    this.#say(`stopped: ${messageOf(report.stopped)}`, colours.red);
+    this.#terminal.error.write(`     ${hint ? `${hint} ` : ''}Run the command again to go on.\n`);
+  }
+
+  #group(name: string, paths: readonly string[], colour: number): void {
+    const { out } = this.#terminal;
+    if (paths.length === 0) return;
+    out.write(`${this.#in(colour, `${name}:`, out)}\n`);
+    for (const path of paths.toSorted(compareTreePaths))
+      out.write(`${this.#in(colour, `  ${shown(path)}`, out)}\n`);
+  }
+
+  #troubles({ held, skipped, failed }: MirrorReport): void {
+    const reasons = new Map<string, number>();
+    for (const { reason } of skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    for (const [reason, count] of reasons) this.#say(`skipped ${count}: ${reason}`);
+    const unread = skipped.filter(({ isFailure }) => isFailure);
+    this.#list(unread, ({ path, reason }) => `${shown(path)}: skipped, ${reason}`);
+    this.#list(held, ({ path, reason, message }) => {
+      const why = message === undefined ? heldTexts[reason] : `${heldTexts[reason]}: ${message}`;
+      return `${shown(path)}: left alone, ${why}`;
+    });
+    if (held.some(({ reason }) => forceable.has(reason))) {
+      const hint = '--force overwrites what is left alone; the other direction takes it over.';
+      this.#terminal.error.write(`     ${hint}\n`);
+    }
+    this.#list(failed, ({ path, error }) => `${shown(path)}: ${messageOf(error)}`);
+  }
+
+  #list<T>(items: readonly T[], textOf: (item: T) => string): void {
+    for (const item of items.slice(0, troublesMax)) this.#say(textOf(item), colours.magenta);
+    if (items.length > troublesMax) this.#say(`… and ${items.length - troublesMax} more`);
+  }
+
+  #say(text: string, colour?: number): void {
+    const { error } = this.#terminal;
+    const line = `dfs: ${text}`;
+    error.write(`${colour === undefined ? line : this.#in(colour, line, error)}\n`);
+  }
+
+  /** Colours are for terminals, and for people who want them. */
+  #in(colour: number, text: string, stream: OutputStream): string {
+    const isWanted = this.#terminal.isColoured && stream.isTTY === true;
+    return isWanted ? `\u001b[${colour}m${text}\u001b[0m` : text;
+  }
 }
+
+const colours = { red: 31, green: 32, yellow: 33, magenta: 35 } as const;
 
 const countOf = (count: number, what: string) => (count === 0 ? [] : [`${count} ${what}`]);
-
-function printGroup(name: string, paths: readonly string[], colour: Colour): void {
-  if (paths.length === 0) return;
-  print(colour(`${name}:`, process.stdout));
-  for (const path of [...paths].sort()) print(colour(`  ${shown(path)}`, process.stdout));
-}
-
-function printTroubles({ held, skipped, failed }: MirrorReport): void {
-  const reasons = new Map<string, number>();
-  for (const { reason } of skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-  for (const [reason, count] of reasons) say(`dfs: skipped ${count}: ${reason}`);
-  const unread = skipped.filter(({ isFailure }) => isFailure);
-  sayLines(unread, ({ path, reason }) => `${shown(path)}: skipped, ${reason}`);
-  sayLines(held, ({ path, reason, message }) => {
-    const why = message === undefined ? heldTexts[reason] : `${heldTexts[reason]}: ${message}`;
-    return `${shown(path)}: left alone, ${why}`;
-  });
-  if (held.some(({ reason }) => forceable.has(reason))) {
-    say('     --force overwrites what is left alone; the other direction takes it over.');
-  }
-  sayLines(failed, ({ path, error }) => `${shown(path)}: ${messageOf(error)}`);
-}
 
 const forceable: ReadonlySet<HeldReason> = new Set([
   'both-changed',
   'target-changed',
   'never-synchronised',
 ]);
-
-function sayLines<T>(items: readonly T[], textOf: (item: T) => string): void {
-  for (const item of items.slice(0, troublesMax)) say(magenta(`dfs: ${textOf(item)}`));
-  if (items.length > troublesMax) say(`dfs: … and ${items.length - troublesMax} more`);
-}
 
 function exitCodeOfReport({ stopped, failed, held, skipped }: MirrorReport): number {
   const error = stopped ?? failed[0]?.error;
@@ -126,17 +173,3 @@ function exitCodeOfReport({ stopped, failed, held, skipped }: MirrorReport): num
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
-
-const say = (line: string) => void process.stderr.write(`${line}\n`);
-
-type Colour = (text: string, stream?: { isTTY?: boolean }) => string;
-
-/** Colours are for terminals, and for people who want them (no-color.org). */
-const colour =
-  (code: number): Colour =>
-  (text, stream = process.stderr) =>
-    stream.isTTY && !process.env['NO_COLOR'] ? `\u001b[${code}m${text}\u001b[0m` : text;
-const red = colour(31);
-const green = colour(32);
-const yellow = colour(33);
-const magenta = colour(35);
