@@ -17,6 +17,11 @@ export const commandGroups: readonly CommandGroup[] = [
     load: async () => (await import('./files.ts')).addFileCommands,
   },
   {
+    heading: 'Whole directories:',
+    commands: ['import', 'export', 'push', 'pull'],
+    load: async () => (await import('./trees.ts')).addTreeCommands,
+  },
+  {
     heading: 'Looking:',
     commands: ['stat', 'replicas', 'nodes', 'log', 'status'],
     load: async () => (await import('./look.ts')).addLookCommands,
