@@ -121,6 +121,8 @@ export class KnexMetadataRepository implements MetadataRepository {
   /** Reads where the journal stands. Called once, before anything else. */
   async start(): Promise<void> {
     await this.#writes.submit({ rows: 1, decide: () => undefined });
+    // Nothing is written to half a database but by the restore that makes it whole.
+    if (this.restore.unfinished !== undefined) await this.#writes.suspend();
   }
 
   identity(): ClusterIdentity {

@@ -65,7 +65,8 @@ export class Restoration {
     const mended = await restore.mend();
     const inventories = await this.#readInventories();
     tell({ step: 'deriving', message: 'Counting copies and sizes.', done: 0 });
-    await restore.derive();
+    const hasHole = plan.isTorn || mended.orphans + mended.namesWithoutContent.length > 0;
+    await restore.derive({ isSure: !hasHole });
     await this.#rememberNodes();
     const lastRecordAtMs = journal.lastAtMs ?? baseAtMs;
     const { copies, trashTtlMs } = this.#deps.config;

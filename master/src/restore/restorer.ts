@@ -105,11 +105,12 @@ export class Restorer {
     const backup = request.backup && (await readSnapshot(request.backup.open(), async () => {}));
     const clusterId = this.#clusterOf(request, reached, backup);
     const members = reached.filter(({ nodeStatus }) => nodeStatus.clusterId === clusterId);
-    const own = await this.#ownBases(request, clusterId);
+    const own = await this.#ownBases(request, clusterId, members);
     const plan = planJournal(
       members.map((node) => ({ nodeId: node.id, status: node.journalStatus })),
-      [...own, ...(backup ? [backupBase(backup)] : [])],
+      [...own.bases, ...(backup ? [backupBase(backup)] : [])],
     );
+    if (own.isFork && plan.base === undefined) throw forked();
     const target = request.into === undefined ? metadata : await this.#deps.openAside(request.into);
     const work = new Restoration(this.#deps, { target, clusterId, members, missed, plan, tell });
     try {
@@ -163,16 +164,20 @@ export class Restorer {
   async #ownBases(
     { into }: RestoreRequest,
     clusterId: ClusterId,
-  ): Promise<Extract<JournalBase, { kind: 'database' }>[]> {
+    members: readonly ReachedSource[],
+  ): Promise<{ bases: Extract<JournalBase, { kind: 'database' }>[]; isFork: boolean }> {
     const { metadata, nodes } = this.#deps;
-    if (into !== undefined) return [];
+    const none = { bases: [], isFork: false };
+    if (into !== undefined) return none;
     const { unfinished } = metadata.restore;
     const identity = metadata.identity();
     const isSame = identity.clusterId === clusterId;
-    if (unfinished === 'whole' || (await metadata.isEmpty())) return [];
+    if (unfinished === 'whole' || (await metadata.isEmpty())) return none;
     if (isSame && (unfinished === 'replay' || nodes.recovery() !== undefined)) {
       const number = metadata.journalNumber();
-      return [{ kind: 'database', epoch: identity.epoch, from: number, to: number }];
+      if (await isForked(metadata, members)) return { bases: [], isFork: true };
+      const base = { kind: 'database', epoch: identity.epoch, from: number, to: number } as const;
+      return { bases: [base], isFork: false };
     }
     throw new StoreError(
       'conflict',
@@ -185,6 +190,37 @@ export class Restorer {
     );
   }
 }
+
+/**
+ * Whether a node keeps another record under the number of the database's own last one: the database went on by itself after it was copied, and
+ * the records that follow are not meant for it.
+ */
+async function isForked(
+  metadata: MetadataRepository,
+  members: readonly ReachedSource[],
+): Promise<boolean> {
+  const number = metadata.journalNumber();
+  const [own] = await metadata.journalRecords(number - 1, 1);
+  if (!own) return false;
+  for (const { journal, journalStatus } of members) {
+    const isKept = journalStatus.runs.some(
+      ({ epoch, first, last }) => epoch === own.epoch && first <= number && last >= number,
+    );
+    if (!isKept) continue;
+    const [kept] = await journal.readRecords(number - 1).catch(() => []);
+    if (kept?.number === number && kept.epoch === own.epoch && kept.at !== own.at) return true;
+  }
+  return false;
+}
+
+const forked = () =>
+  new StoreError(
+    'conflict',
+    'The database went on by itself after it was copied, and the nodes keep no snapshot that could take its place.',
+    {
+      hint: 'Put back a newer copy of the database, or write what the nodes know beside it with --into.',
+    },
+  );
 
 const backupBase = ({ head, end }: SnapshotFacts): Extract<JournalBase, { kind: 'backup' }> => ({
   kind: 'backup',

@@ -6,10 +6,23 @@ import { totalNames } from '../row-changes.ts';
 
 const pageRows = 1_000;
 
-/** States of blobs and their copies' roles, page by page: what refers to them, how many copies are missing, which copy was there first. */
-export async function deriveBlobs(database: Database, nowMs: number): Promise<void> {
+/**
+ * States of blobs and their copies' roles, page by page: what refers to them, how many copies are missing, which copy was there first. `isSure`: what nothing refers to
+ * was deleted. Else it is forgotten, so that its copies stay on their nodes as those of any unknown blob do.
+ */
+export async function deriveBlobs(
+  database: Database,
+  { nowMs, isSure }: { readonly nowMs: number; readonly isSure: boolean },
+): Promise<void> {
   await eachPage(database, 'select id from blobs', async (sql, after, through) => {
     const range = [after, through];
+    if (!isSure) {
+      await sql.rows(
+        `delete from replicas where blob_id > ? and blob_id <= ?
+         and not exists (select 1 from file_blobs fb where fb.blob_id = replicas.blob_id)`,
+        range,
+      );
+    }
     // Neither referred to nor held by anyone.
     await sql.rows(
       `delete from blobs where id > ? and id <= ?

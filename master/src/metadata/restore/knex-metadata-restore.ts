@@ -111,9 +111,9 @@ export class KnexMetadataRestore implements MetadataRestore {
     return this.#parts.database.transaction((sql) => addCopies(sql, nodeId, blobs));
   }
 
-  async derive(): Promise<void> {
+  async derive({ isSure }: { readonly isSure: boolean }): Promise<void> {
     const { database, writes, clock } = this.#parts;
-    await deriveBlobs(database, clock.now());
+    await deriveBlobs(database, { nowMs: clock.now(), isSure });
     await deriveSizes(database);
     await database.transaction(async (sql) => {
       await requestSweeps(sql, clock.now());

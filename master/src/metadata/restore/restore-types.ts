@@ -64,8 +64,11 @@ export interface MetadataRestore {
   mend(): Promise<Mended>;
   /** A page of a node's inventory. */
   addCopies(nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<CopiesAdded>;
-  /** Derives what no journal carries: states of blobs, sizes of directories, totals. The repository takes writes again. */
-  derive(): Promise<void>;
+  /**
+   * Derives what no journal carries: states of blobs, sizes of directories, totals. The repository takes writes again. `isSure`: blobs that nothing refers to were deleted, and
+   * wait for collection; else they are forgotten, and their copies stay where they are.
+   */
+  derive(options: { readonly isSure: boolean }): Promise<void>;
   /** Copies kept aside, whole files at a time, by file id after `after`; about `limit` of them. */
   foundBlobs(page: { after?: FileId; limit: number }): Promise<readonly FoundBlob[]>;
   /** Files judged by them, kept until the end. */
