@@ -1,6 +1,7 @@
 import {
   type BlobId,
   type Clock,
+  type EntryId,
   type FileId,
   type FilePath,
   type JournalRecord,
@@ -26,8 +27,6 @@ import {
 } from './decisions/copies.ts';
 import { decideCopies } from './decisions/copies-wanted.ts';
 import { decideDirectory } from './decisions/directories.ts';
-import { decideMove } from './decisions/moving.ts';
-import { decideRemoval } from './decisions/removal.ts';
 import { decideTouch } from './decisions/touch.ts';
 import { GroupCommit, type GroupCommitParts } from './group-commit.ts';
 import { compareInventory } from './inventory-comparison.ts';
@@ -54,13 +53,25 @@ import type {
 import { purge } from './purge.ts';
 import { CopiesReader } from './reads/copies-reader.ts';
 import { OverviewReader } from './reads/overview-reader.ts';
+import { listTrash, type TrashQuery } from './reads/trash-reader.ts';
 import { TreeReader } from './reads/tree-reader.ts';
+import { usageOfEntry } from './reads/usage-reader.ts';
 import { KnexMetadataRestore } from './restore/knex-metadata-restore.ts';
 import type { MetadataRestore, RestoreKind } from './restore/restore-types.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
-import type { MoveOutcome, MoveRequest, RemoveRequest } from './tree-changes.ts';
+import type {
+  CollectedTrash,
+  MoveOutcome,
+  MoveRequest,
+  RemoveRequest,
+  RestoreOutcome,
+  RestoreRequest,
+  TrashPage,
+  Usage,
+} from './tree-changes.ts';
 import { TreeCopy } from './tree-copy.ts';
+import { TreeWrites } from './tree-writes.ts';
 import type { CopyOutcome, CopyRequest, SweptCopies, WalkedEntry } from './working-tree.ts';
 
 export interface KnexMetadataRepositoryParts {
@@ -85,6 +96,7 @@ const copiesMax = 16;
 export class KnexMetadataRepository implements MetadataRepository {
   readonly #parts: KnexMetadataRepositoryParts;
   readonly #writes: GroupCommit;
+  readonly #changes: TreeWrites;
   readonly #tree: TreeReader;
   readonly #copies: CopiesReader;
   readonly #overview: OverviewReader;
@@ -104,6 +116,7 @@ export class KnexMetadataRepository implements MetadataRepository {
       caches,
       configuredCopies,
     });
+    this.#changes = new TreeWrites(this.#writes, clock);
     this.#tree = new TreeReader({ database, caches, configuredCopies });
     this.#copies = new CopiesReader(database, caches);
     this.#overview = new OverviewReader(database);
@@ -222,14 +235,42 @@ export class KnexMetadataRepository implements MetadataRepository {
   }
 
   moveEntry(request: MoveRequest): Promise<MoveOutcome> {
-    return this.#writes.submit({ rows: 1, decide: (draft) => decideMove(draft, request) });
+    return this.#changes.moveEntry(request);
   }
 
-  async removeEntry(path: FilePath, request: RemoveRequest = {}): Promise<void> {
-    await this.#writes.submit({
-      rows: 1,
-      decide: (draft) => decideRemoval(draft, path, request),
-    });
+  removeEntry(path: FilePath, request: RemoveRequest = {}): Promise<void> {
+    return this.#changes.removeEntry(path, request);
+  }
+
+  listTrash(query: TrashQuery): Promise<TrashPage> {
+    return listTrash(this.#parts.database, query);
+  }
+
+  restoreTrashed(id: EntryId, request: RestoreRequest): Promise<RestoreOutcome> {
+    return this.#changes.restoreTrashed(id, request);
+  }
+
+  emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number> {
+    return this.#changes.emptyTrash(query);
+  }
+
+  expireOldestTrash(bytes: number): Promise<{ items: number; bytes: number }> {
+    return this.#changes.expireOldestTrash(bytes);
+  }
+
+  collectTrash(query: { nowMs: number; limit: number }): Promise<CollectedTrash> {
+    return this.#changes.collectTrash(query);
+  }
+
+  foldSizes(limit: number): Promise<number> {
+    return this.#changes.foldSizes(limit);
+  }
+
+  async usageOf(path: FilePath): Promise<Usage> {
+    const entry = await this.findEntry(path);
+    const usage = entry && (await usageOfEntry(this.#parts.database, entry.id));
+    if (!usage) throw new StoreError('not-found', `There is nothing at ${path}.`);
+    return usage;
   }
 
   async renewUploads(blobIds: readonly BlobId[], expiresAtMs: number): Promise<void> {

@@ -11,7 +11,7 @@ import type {
 } from '@dfs/shared';
 import type { JournalSource } from './journal-source.ts';
 import type { MetadataRestore } from './restore/restore-types.ts';
-import type { TreeChanges } from './tree-changes.ts';
+import type { TrashTime, TreeChanges } from './tree-changes.ts';
 import type { WorkingTree } from './working-tree.ts';
 
 export type EntryKind = 'file' | 'directory';
@@ -125,7 +125,7 @@ export interface BlobToBind {
   readonly wantedOn: readonly NodeId[];
 }
 
-export interface BindRequest extends BindCondition {
+export interface BindRequest extends BindCondition, TrashTime {
   readonly path: FilePath;
   readonly file: Omit<FileRecord, 'blobs'>;
   readonly blobs: readonly BlobToBind[];
@@ -250,10 +250,12 @@ export interface InventoryFindings {
   readonly quarantined: number;
 }
 
+/** Of the tree, without what is in the trash, as far as sizes of directories were folded; copies and blobs are exact, and all. */
 export interface StoreCounts {
   readonly files: number;
   readonly directories: number;
   readonly logicalBytes: number;
+  readonly trash: { readonly files: number; readonly bytes: number };
   readonly replicas: Readonly<Record<ReplicaState, number>>;
   /** Blobs with fewer rows of copies (stored, wanted or corrupt) than wanted: too few nodes. */
   readonly blobsShort: number;
@@ -269,10 +271,7 @@ export interface StoreCounts {
  *
  * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.
  */
-export interface MetadataRepository
-  extends JournalSource,
-    WorkingTree,
-    Pick<TreeChanges, 'moveEntry' | 'removeEntry'> {
+export interface MetadataRepository extends JournalSource, WorkingTree, TreeChanges {
   /** Changed only by a restore. */
   identity(): ClusterIdentity;
   /** Rebuilds this database from what others keep of it. */
@@ -297,8 +296,8 @@ export interface MetadataRepository
 
   /**
    * Binds names: all or none, in one transaction. For each: resolves the parent from the root (and makes parents that are missing),
-   * decides condition and `onConflict`, touches each blob's row where it is not `dropping`, records the copies, journals. What a name was bound to before is
-   * released: a content that no name holds any more is deleted and its blobs become unreferenced now.
+   * decides condition and `onConflict`, touches each blob's row where it is not `dropping`, records the copies, journals. What a name was bound to before goes
+   * to the trash under an entry of its own, or without a time is released: a content that no name holds any more is deleted and its blobs become unreferenced now.
    * Rejects: `precondition-failed`, `not-a-directory` (a parent is a file), `is-a-directory`, `idempotency-conflict` (key known with another path), `conflict` (a blob is being dropped).
    * Never rejects for two writers of one name.
    */

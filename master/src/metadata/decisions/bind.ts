@@ -1,5 +1,4 @@
 import {
-  alternativeName,
   baseNameOf,
   childOf,
   type FilePath,
@@ -11,7 +10,6 @@ import {
 } from '@dfs/shared';
 import { type BlobState, copyOn, newCopy, shortOf, withCopy, withPrimary } from '../blob-state.ts';
 import type { Draft } from '../draft/draft.ts';
-import { rowsMissing } from '../draft/draft-table.ts';
 import { entryImage, fileImages } from '../journal.ts';
 import type {
   BindOutcome,
@@ -26,10 +24,11 @@ import { isPublicAt } from '../visibility.ts';
 import { checkCondition, taken } from './conditions.ts';
 import { copiesAt, withCopiesWanted } from './copies-wanted.ts';
 import { makeDirectories, needWayTo } from './directories.ts';
-import { findFreeNumber } from './free-number.ts';
+import { freeName } from './free-name.ts';
 import { findKnown, remember } from './idempotency.ts';
 import { releaseName } from './release.ts';
 import { countOut } from './sizes.ts';
+import { keepReplaced } from './trash.ts';
 
 /** Binds all or none: whatever fails throws. What `bindFiles` promises is decided here. Pure but for the ids of new entries. */
 export const decideBind = (draft: Draft, requests: readonly BindRequest[]): BindOutcome[] =>
@@ -62,7 +61,8 @@ function bind(draft: Draft, request: BindRequest): BindOutcome {
   if (replaced) countOut(draft, replaced);
   draft.sizes.addPending(parent.id, { files: 1, directories: 0, bytes: file.sizeBytes });
   if (replaced?.fileId === undefined) draft.children.add(parent.id, 1);
-  else releaseName(draft, replaced.fileId);
+  else if (request.trashUntilMs === undefined) releaseName(draft, replaced.fileId);
+  else keepReplaced(draft, replaced, { path, expiresAtMs: request.trashUntilMs });
 
   const outcome: BindOutcome = {
     named: namedOf(draft, { path: boundPath, chain, entry, file }),
@@ -96,20 +96,6 @@ function pathBesides(
   }
   if (existing.kind === 'directory') throw isADirectory(path);
   return path;
-}
-
-function freeName(draft: Draft, parent: Entry, name: string): string {
-  const keyOf = (n: number) => entryKeyOf(parent.id, alternativeName(name, n));
-  const isFresh = draft.children.isFresh(parent.id);
-  const found = findFreeNumber((n) => {
-    const entry = draft.entries.peek(keyOf(n));
-    if (entry === undefined) return isFresh ? false : undefined;
-    return entry !== null;
-  });
-  if ('free' in found) return alternativeName(name, found.free);
-  if (found.ask.length === 0) throw new StoreError('conflict', `No free name is left for ${name}.`);
-  for (const n of found.ask) draft.entries.need(keyOf(n));
-  throw rowsMissing;
 }
 
 function entryFor(

@@ -2,10 +2,17 @@ import { type FilePath, StoreError } from '@dfs/shared';
 import type { Database, Value } from '../database.ts';
 import { type LogTableRow, logEntryOf, pathKeyOf } from '../log-rows.ts';
 import type { LogEntry, NodeRecord, StoreCounts } from '../metadata-repository.ts';
+import { trashId } from '../root-entries.ts';
 import { type Totals, totalNames } from '../row-changes.ts';
 import { type NodeRow, nodeColumns, nodeOf } from '../rows.ts';
 
 const logRowsMax = 10_000;
+
+interface TrashUsage {
+  readonly trash_files: number;
+  readonly trash_directories: number;
+  readonly trash_bytes: number;
+}
 
 /** Reads about the whole: nodes, the log, counts. */
 export class OverviewReader {
@@ -47,17 +54,22 @@ export class OverviewReader {
     return rows.reverse().map(logEntryOf);
   }
 
-  /** Exact, and cheap at any size: each transaction keeps the totals right. */
+  /** Cheap at any size: each transaction keeps the totals right, and what the trash holds is taken off. */
   async counts(): Promise<StoreCounts> {
-    const [totals] = await this.#database.rows<Totals>(
-      `select ${totalNames.join(', ')} from totals where id = 1`,
+    const [totals] = await this.#database.rows<Totals & TrashUsage>(
+      `select ${totalNames.map((name) => `t.${name}`).join(', ')},
+       coalesce(s.files + s.pending_files, 0) as trash_files, coalesce(s.bytes + s.pending_bytes, 0) as trash_bytes,
+       coalesce(s.directories + s.pending_directories, 0) as trash_directories
+       from totals t left join directory_sizes s on s.directory_id = '${trashId}' where t.id = 1`,
     );
     if (!totals) throw new StoreError('internal', 'The metadata database has no totals.');
     const { files, directories, logical_bytes, wanted, stored, corrupt, dropping } = totals;
+    const { trash_files, trash_directories, trash_bytes } = totals;
     return {
-      files,
-      directories,
-      logicalBytes: logical_bytes,
+      files: Math.max(0, files - trash_files),
+      directories: Math.max(0, directories - trash_directories),
+      logicalBytes: Math.max(0, logical_bytes - trash_bytes),
+      trash: { files: trash_files, bytes: trash_bytes },
       replicas: { wanted, stored, corrupt, dropping },
       blobsShort: totals.short,
       blobsWithoutCopy: totals.lost,

@@ -12,6 +12,7 @@ import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
 import { describeRestores } from './restore-suite.ts';
 import { describeSnapshots } from './snapshot-suite.ts';
+import { describeTrash } from './trash-suite.ts';
 import { describeTree } from './tree-suite.ts';
 import { describeWalks } from './walk-suite.ts';
 
@@ -31,6 +32,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('keeping', () => describeKeeping(open));
     describe('snapshots', () => describeSnapshots(open));
     describe('restores', () => describeRestores(open));
+    describe('the trash', () => describeTrash(open));
     describe('any mixture', () => describeRandomWrites(open));
   });
 }

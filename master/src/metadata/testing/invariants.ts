@@ -60,6 +60,11 @@ const contradictions: Readonly<Record<string, string>> = {
         + (select coalesce(sum(c.bytes), 0) from entries e join directory_sizes c on c.directory_id = e.id where e.parent_id = d.id))`,
   'sizes of directories that are not there':
     "select directory_id from directory_sizes where directory_id not in (select id from entries where kind = 'directory')",
+  'entries that no root leads to (a directory in itself)': `with recursive reached (id) as (
+      select id from entries where parent_id = '${nowhereId}'
+      union select e.id from entries e join reached r on e.parent_id = r.id)
+    select id from entries where id not in (select id from reached)`,
+  'items of the trash under another name than their id': `select id from entries where parent_id = '${trashId}' and name <> id`,
   'entries in the trash without a reason, or reasons without an entry': `select e.id from entries e
     left join trash t on t.entry_id = e.id where e.parent_id = '${trashId}' and t.entry_id is null
     union all select t.entry_id from trash t left join entries e on e.id = t.entry_id and e.parent_id = '${trashId}'

@@ -82,12 +82,20 @@ export function bindRequest(at: string, options: FileOptions = {}): BindRequest 
   };
 }
 
-const pick = ({ onConflict, ifMatch, ifNoneMatch, visibility, idempotencyKey }: FileOptions) => ({
+const pick = ({
+  onConflict,
+  ifMatch,
+  ifNoneMatch,
+  visibility,
+  idempotencyKey,
+  trashUntilMs,
+}: FileOptions) => ({
   ...(onConflict === undefined ? {} : { onConflict }),
   ...(ifMatch === undefined ? {} : { ifMatch }),
   ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
   ...(visibility === undefined ? {} : { visibility }),
   ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  ...(trashUntilMs === undefined ? {} : { trashUntilMs }),
 });
 
 export async function bind(

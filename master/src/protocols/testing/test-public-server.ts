@@ -39,6 +39,7 @@ export class TestPublicServer {
     files: 0,
     directories: 0,
     logicalBytes: 0,
+    trash: { files: 0, bytes: 0 },
     replicas: { wanted: 0, stored: 0, corrupt: 0, dropping: 0 },
     blobsShort: 0,
     blobsWithoutCopy: 0,
