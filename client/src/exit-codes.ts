@@ -9,6 +9,9 @@ export const exitCodes = {
   conflict: 5,
   unavailable: 6,
   damaged: 7,
+  /** Of `dfs status` alone. */
+  healing: 8,
+  lost: 9,
 } as const;
 
 export const exitCodesText = `  0  done
@@ -18,7 +21,9 @@ export const exitCodesText = `  0  done
   4  the key is missing, wrong or not enough
   5  the name is taken, or changed meanwhile
   6  the store cannot be reached, is not ready or has no room: try again later
-  7  the bytes do not fit their MD5`;
+  7  the bytes do not fit their MD5
+  8  dfs status: every file can be read, but copies are missing
+  9  dfs status: something cannot be read now`;
 
 const codeOfKind: Readonly<Record<StoreErrorKind, number>> = {
   'invalid-request': exitCodes.usage,

@@ -20,6 +20,8 @@ export interface MasterConfig {
   readonly nodeTimeoutMs: number;
   readonly heartbeatEveryMs: number;
   readonly replaceAfterMs: number;
+  /** What copies made by repair and rebalancing may take per second together; undefined: no limit. */
+  readonly repairBytesPerSecond: number | undefined;
   readonly gcGraceMs: number;
   readonly logKeepMs: number;
   readonly logLevel: LogLevel;
@@ -34,6 +36,7 @@ export function readConfig(
   clusterKey: string | undefined,
 ): MasterConfig {
   const read = new EnvironmentReader(environment);
+  const hasRepairLimit = read.optional('DFS_REPAIR_BYTES_PER_SECOND') !== undefined;
   const config: MasterConfig = {
     dataDir: read.directory('DFS_DATA', './dfs-master'),
     databaseUrl: read.optional('DFS_DATABASE_URL'),
@@ -49,6 +52,9 @@ export function readConfig(
     nodeTimeoutMs: read.durationMs('DFS_NODE_TIMEOUT', 15_000, { min: 500 }),
     heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
     replaceAfterMs: read.durationMs('DFS_REPLACE_AFTER', 60_000),
+    repairBytesPerSecond: hasRepairLimit
+      ? read.bytes('DFS_REPAIR_BYTES_PER_SECOND', 0, { min: 1 })
+      : undefined,
     gcGraceMs: read.durationMs('DFS_GC_GRACE', 15 * 60_000),
     logKeepMs: read.durationMs('DFS_LOG_KEEP', 30 * 86_400_000, { min: 1_000 }),
     logLevel: read.choice('DFS_LOG_LEVEL', 'info', logLevels),

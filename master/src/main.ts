@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { deriveBlobUrlKey, readClusterKey, systemClock } from '@dfs/shared';
 import { createLogger, type Logger, listen, runProgram } from '@dfs/shared/cluster';
 import { AccessControl } from './access/access-control.ts';
 import { closeServer } from './close-server.ts';
 import { createClusterServer } from './cluster/cluster-server.ts';
 import { HeartbeatNodeDirectory } from './cluster/heartbeat-node-directory.ts';
+import { ClusterNodeAdmin } from './cluster/node-admin.ts';
 import { Scrubs } from './cluster/scrubs.ts';
 import { type MasterConfig, readConfig } from './config.ts';
 import { BlobsInUse } from './files/blobs-in-use.ts';
@@ -15,6 +17,7 @@ import type { MetadataRepository } from './metadata/metadata-repository.ts';
 import { makeMetadataAside, openMetadataRepository } from './metadata/open-metadata-repository.ts';
 import { createMetrics } from './metrics.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
+import { BackgroundLoop } from './replication/background-loop.ts';
 import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
 import { Collector } from './replication/collector.ts';
 import { type FsckOptions, fsck } from './replication/fsck.ts';
@@ -32,6 +35,9 @@ const uploadIdleMs = 60_000;
 const downloadIdleMs = 600_000;
 /** What keeps guessing hopeless even when every character is a hexadecimal digit. */
 const keyLengthAdvised = 16;
+/** Rows of removed nodes are looked for this often, and taken away with such pauses between transactions. */
+const removalEveryMs = 5_000;
+const removalPauseMs = 50;
 /** Transfers that still run are given this long at a stop. */
 const transfersEndWithinMs = 5_000;
 
@@ -134,6 +140,21 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     logger,
     config: { ...config, trashTtlMs: 86_400_000 },
   });
+  const nodeAdmin = new ClusterNodeAdmin({
+    metadata,
+    nodes,
+    uploads: inUse,
+    clock,
+    logger,
+    wait: (ms) => sleep(ms),
+    onForgotten: () => repair.lookForShort(),
+  });
+  const removal = new BackgroundLoop({
+    name: 'removal of nodes',
+    everyMs: removalEveryMs,
+    step: async () => ((await nodeAdmin.forgetRemoved()) ? removalPauseMs : undefined),
+    logger,
+  });
 
   const publicServer = createPublicServer({
     care,
@@ -141,6 +162,8 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     access,
     metadata,
     nodes,
+    nodeAdmin,
+    repair,
     metrics,
     clock,
     logger,
@@ -148,6 +171,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     safekeeping: { metadata, restorer, stagingDir: config.dataDir },
     config: {
       instanceName: config.instanceName,
+      copies: config.copies,
       uploadIdleMs,
       downloadIdleMs,
     },
@@ -171,6 +195,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const port = await listen(publicServer, { host, port: config.port });
   repair.start();
   collector.start();
+  removal.start();
 
   const shownHost = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host;
   return {
@@ -183,7 +208,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     /** No new work first, then the loops, then what they stand on. */
     stop: async () => {
       await closeServer(publicServer, transfersEndWithinMs);
-      await Promise.all([repair.stop(), collector.stop()]);
+      await Promise.all([repair.stop(), collector.stop(), removal.stop()]);
       await closeServer(clusterServer, 0);
       await queue.close();
       await nodes.close();

@@ -154,6 +154,7 @@ function note(
     blobId: job.blobId,
     target: job.target,
     outcome: failure ? 'failed' : 'stored',
+    sizeBytes: job.sizeBytes,
     startedAtMs: Math.round(clock.now() - durationMs),
     durationMs,
     ...(source === undefined ? {} : { source }),

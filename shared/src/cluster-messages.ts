@@ -85,6 +85,8 @@ export interface ReplicationAttempt {
   readonly source?: NodeId;
   readonly target: NodeId;
   readonly outcome: 'stored' | 'failed';
+  /** Of the blob. */
+  readonly sizeBytes?: number;
   /** A `StoreErrorKind` or the code of a network error, when it failed. */
   readonly errorCode?: string;
   readonly message?: string;

@@ -94,6 +94,8 @@ export interface NodeAnswer {
   readonly free: number;
   /** Seconds since it was last heard. */
   readonly silentFor: number;
+  /** Only of a node that is drained: its copies that are still to be elsewhere, or dropped; 0: it may be removed. */
+  readonly copiesLeft?: number;
   readonly dataDir: string;
 }
 
@@ -117,7 +119,7 @@ export interface StatusAnswer {
   readonly clusterId: string;
   readonly epoch: number;
   readonly uptimeSeconds: number;
-  /** `whole`: every wanted copy is stored · `healing`: copies are missing · `lost`: a blob has no copy that can be reached · `recovery`: the database waits for `dfs restore`. */
+  /** `whole`: every wanted copy is stored · `healing`: copies are missing, or on a node that is away · `lost`: a blob has no copy that can be reached · `recovery`: the database waits for `dfs restore`. */
   readonly health: 'whole' | 'healing' | 'lost' | 'recovery';
   readonly recovery?: string;
   readonly files: number;
@@ -133,4 +135,36 @@ export interface StatusAnswer {
   /** Blobs for which there are too few nodes, and blobs with no stored copy. */
   readonly blobsShort: number;
   readonly blobsWithoutCopy: number;
+  /** Blobs whose stored copies are all on nodes that are away. */
+  readonly blobsUnreachable: number;
+  /** What is still to be copied and how fast that went lately; `etaSeconds` is absent when nothing was copied lately. */
+  readonly healing: {
+    readonly copies: number;
+    readonly bytes: number;
+    readonly bytesPerSecond: number;
+    readonly copiesPerSecond: number;
+    readonly etaSeconds?: number;
+  };
+  /** Nodes that are down. `replacedIn`: seconds until its copies are made elsewhere; absent when they are, or while nothing is decided. */
+  readonly away: readonly {
+    readonly node: NodeName;
+    readonly silentFor: number;
+    readonly isReplaced: boolean;
+    readonly replacedIn?: number;
+  }[];
+  /** Nodes that are drained, with the copies still to leave. */
+  readonly draining: readonly { readonly node: NodeName; readonly copiesLeft: number }[];
+  /** Nodes that are short of room, and whether the store as a whole is. */
+  readonly shortOfRoom: readonly { readonly node: NodeName; readonly free: number }[];
+  readonly roomIsShort: boolean;
+  readonly rebalance: RebalanceAnswer;
+}
+
+/** `POST /api/v1/rebalance` `{cancel?}`, and a part of the status: of the last run when none is running. */
+export interface RebalanceAnswer {
+  readonly running: boolean;
+  readonly movedCopies: number;
+  readonly movedBytes: number;
+  /** By how much the fullest node is fuller than the emptiest, from 0 to 1. */
+  readonly spread: number;
 }

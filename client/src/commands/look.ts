@@ -2,10 +2,8 @@ import {
   type ListAnswer,
   type ListAnswerEntry,
   type LogAnswer,
-  type NodeAnswer,
   type ReplicaAnswer,
   type StatAnswer,
-  type StatusAnswer,
   urlPathOf,
 } from '@dfs/shared';
 import type { StoreApi } from '../api.ts';
@@ -102,23 +100,6 @@ export async function replicas(
   );
 }
 
-/** `dfs nodes`: the storage nodes and their room. */
-export async function nodes(api: StoreApi, { json }: JsonOption): Promise<void> {
-  const answer = await api.getJson<NodeAnswer[]>('/api/v1/nodes');
-  if (json) return printJson(answer);
-  printTable(
-    ['NODE', 'STATE', 'ADDRESS', 'USED', 'FREE', 'ID'],
-    answer.map((node) => [
-      node.name,
-      node.state === 'up' ? 'up' : `${node.state} (silent for ${Math.round(node.silentFor)} s)`,
-      node.url,
-      bytesText(node.used),
-      bytesText(node.free),
-      node.id,
-    ]),
-  );
-}
-
 /** `dfs log`: the attempts at copying, newest last; `--follow` goes on with what comes. */
 export async function log(
   session: Session,
@@ -154,36 +135,4 @@ function logLine(row: LogAnswer): string {
   return shown(
     `${timeText(row.time)}  ${row.outcome.padEnd(7)}  ${from}${row.target.name}  ${row.milliseconds} ms  ${row.path}${failure}`,
   );
-}
-
-const healthTexts: Readonly<Record<StatusAnswer['health'], string>> = {
-  whole: 'Every file has all its copies.',
-  healing: 'Every file can be read; some copies are still missing.',
-  lost: 'Some files have no copy that can be reached now.',
-  recovery: 'The master waits for its database and serves nothing.',
-};
-
-const recoveryHint =
-  'Nothing was changed on any node. Run "dfs restore" to rebuild the database from the nodes, or stop the master and put back the database that belongs to them.';
-
-/** `dfs status`: is my data safe? Resolves with whether it is. */
-export async function status(api: StoreApi, { json }: JsonOption): Promise<boolean> {
-  const answer = await api.getJson<StatusAnswer>('/api/v1/status');
-  if (json) printJson(answer);
-  else {
-    print(answer.recovery ?? healthTexts[answer.health]);
-    if (answer.health === 'recovery') print(recoveryHint);
-    print(
-      `files     ${answer.files} in ${answer.directories} directories, ${bytesText(answer.bytes)}`,
-    );
-    print(`nodes     ${answer.nodes.up} of ${answer.nodes.all} up`);
-    const { stored, wanted, corrupt, dropping } = answer.replicas;
-    print(
-      `copies    ${stored} stored, ${wanted} to be made, ${corrupt} bad, ${dropping} on their way out`,
-    );
-    if (answer.blobsShort > 0)
-      print(`          ${answer.blobsShort} want more copies than there are nodes for`);
-    print(`store     ${api.url}, dfs ${answer.version}, cluster ${answer.clusterId}`);
-  }
-  return answer.health === 'whole' || answer.health === 'healing';
 }

@@ -160,7 +160,7 @@ describe('when the primary is dead', () => {
       return status.health === 'lost' && status;
     });
     expect(health.nodes.up).toBe(0);
-    expect((await doomed.dfs(['status'])).code).toBe(6);
+    expect((await doomed.dfs(['status'])).code).toBe(9);
   });
 
   it('and dfs get gives up in the end with the same names, leaving nothing', async () => {

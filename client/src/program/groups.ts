@@ -23,7 +23,7 @@ export const commandGroups: readonly CommandGroup[] = [
   },
   {
     heading: 'Looking:',
-    commands: ['stat', 'replicas', 'nodes', 'log', 'status'],
+    commands: ['stat', 'replicas', 'log'],
     load: async () => (await import('./look.ts')).addLookCommands,
   },
   {
@@ -35,6 +35,11 @@ export const commandGroups: readonly CommandGroup[] = [
     heading: 'Keeping the database:',
     commands: ['backup', 'restore'],
     load: async () => (await import('./safekeeping.ts')).addSafekeepingCommands,
+  },
+  {
+    heading: 'The nodes:',
+    commands: ['status', 'nodes', 'drain', 'rebalance'],
+    load: async () => (await import('./nodes.ts')).addNodeCommands,
   },
   {
     heading: 'Running a store:',

@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import { exitCodes } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import { json, wholeNumber } from './arguments.ts';
 
-/** What is known of files, nodes and copies. */
+/** What is known of files and copies. */
 export function addLookCommands(program: Command, session: Session): void {
   program.commandsGroup('Looking:');
   program
@@ -27,15 +26,6 @@ export function addLookCommands(program: Command, session: Session): void {
       await replicas(session, path, options);
     });
   program
-    .command('nodes')
-    .description('show the storage nodes')
-    .addOption(json())
-    .addHelpText('after', '\nExample:\n  dfs nodes')
-    .action(async (options) => {
-      const { nodes } = await import('../commands/look.ts');
-      await nodes(session.api, options);
-    });
-  program
     .command('log')
     .description('show every attempt at making a copy, newest last')
     .argument('[path]', 'only of this file, all of them')
@@ -50,14 +40,5 @@ export function addLookCommands(program: Command, session: Session): void {
     .action(async (path: string | undefined, options) => {
       const { log } = await import('../commands/look.ts');
       await log(session, path, options);
-    });
-  program
-    .command('status')
-    .description('say whether the data is safe')
-    .addOption(json())
-    .addHelpText('after', '\nExample:\n  dfs status')
-    .action(async (options) => {
-      const { status } = await import('../commands/look.ts');
-      if (!(await status(session.api, options))) process.exitCode = exitCodes.unavailable;
     });
 }

@@ -4,7 +4,9 @@ import {
   type ListAnswer,
   type ListAnswerEntry,
   type NodeAnswer,
+  type NodeName,
   parseFilePath,
+  type RebalanceAnswer,
   rootPath,
   type StatAnswer,
   type StatusAnswer,
@@ -226,6 +228,27 @@ export class Nodes {
 
   list(): Promise<NodeAnswer[]> {
     return this.#api.getJson('/api/v1/nodes');
+  }
+
+  /** Has all copies on a node made elsewhere and dropped from it, or stops that. `node`: its id, or its name where no other has it. */
+  async drain(node: string, { cancel = false }: { cancel?: boolean } = {}): Promise<NodeAnswer> {
+    const path = `/api/v1/nodes/${encodeURIComponent(node)}/drain`;
+    const { text } = await this.#api.send({ method: 'POST', path, json: { cancel } });
+    return JSON.parse(text) as NodeAnswer;
+  }
+
+  /** Takes a node out for good. Rejects with `conflict` while it holds the only copy of something, unless `force`. */
+  async remove(node: string, { force = false }: { force?: boolean } = {}): Promise<NodeName> {
+    const path = `/api/v1/nodes/${encodeURIComponent(node)}${force ? '?force=1' : ''}`;
+    const { text } = await this.#api.send({ method: 'DELETE', path });
+    return JSON.parse(text) as NodeName;
+  }
+
+  /** Moves copies from fuller nodes to emptier ones until they differ little, or stops that. */
+  async rebalance({ cancel = false }: { cancel?: boolean } = {}): Promise<RebalanceAnswer> {
+    const path = '/api/v1/rebalance';
+    const { text } = await this.#api.send({ method: 'POST', path, json: { cancel } });
+    return JSON.parse(text) as RebalanceAnswer;
   }
 }
 

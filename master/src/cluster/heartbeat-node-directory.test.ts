@@ -279,3 +279,86 @@ describe('HeartbeatNodeDirectory', () => {
     expect(directory.isConfirmed()).toBe(true);
   });
 });
+
+describe('a node that is drained or removed', () => {
+  const restart = async () => {
+    await directory.close();
+    directory = makeDirectory();
+    await directory.start();
+  };
+
+  it('stays drained over heartbeats, silence and a restart of the master, until that is called off', async () => {
+    const heartbeat = heartbeatOf();
+    const { nodeId } = heartbeat;
+    await directory.heartbeat(heartbeat, '');
+    await directory.drain(nodeId, true);
+    await directory.heartbeat(heartbeat, '');
+    expect(directory.find(nodeId)).toMatchObject({ state: 'draining', isDraining: true });
+    pass(16_000);
+    expect(directory.find(nodeId)).toMatchObject({ state: 'down', isDraining: true });
+    await restart();
+    expect(directory.find(nodeId)).toMatchObject({ state: 'suspect', isDraining: true });
+    await directory.heartbeat(heartbeat, '');
+    expect(directory.find(nodeId)).toMatchObject({ state: 'draining' });
+    await directory.drain(nodeId, false);
+    expect(directory.find(nodeId)).toMatchObject({ state: 'up' });
+    await restart();
+    await directory.heartbeat(heartbeat, '');
+    expect(directory.find(nodeId)?.isDraining).toBeUndefined();
+  });
+
+  it('is suspected like any other when a request fails, and drained again when it answers', async () => {
+    const id = newNodeId();
+    const { url, port, server } = await serve(id);
+    await directory.heartbeat(heartbeatOf({ nodeId: id, url }), '');
+    await directory.drain(id, true);
+    await stop(server);
+    await expect(directory.storeOf(id).inventory(undefined, 1)).rejects.toThrow();
+    expect(directory.find(id)).toMatchObject({ state: 'suspect', isDraining: true });
+    const isBack = new Promise<void>((resolve) => {
+      directory.onChange(({ state }) => state === 'draining' && resolve());
+    });
+    await serve(id, port);
+    await isBack;
+  });
+
+  it('is refused with one line once it is removed, also after a restart of the master', async () => {
+    const changes: unknown[] = [];
+    const heartbeat = heartbeatOf();
+    const { nodeId } = heartbeat;
+    await directory.heartbeat(heartbeat, '');
+    directory.onChange((change) => changes.push(change));
+    await directory.remove(nodeId);
+    expect(changes).toEqual([{ id: nodeId, state: 'removed', isNew: false }]);
+    expect(directory.snapshots()).toEqual([]);
+    expect(directory.removed()).toEqual([nodeId]);
+    const refusal = {
+      kind: 'forbidden',
+      message: expect.stringContaining('was removed from this cluster'),
+    };
+    for (let i = 0; i < 3; i += 1) {
+      await expect(directory.heartbeat(heartbeat, '')).rejects.toMatchObject(refusal);
+    }
+    expect(lines.filter(({ message }) => message.includes('was removed'))).toHaveLength(1);
+    await restart();
+    await expect(directory.heartbeat(heartbeat, '')).rejects.toMatchObject(refusal);
+    expect(directory.removed()).toEqual([nodeId]);
+    // Under the old name with an empty disk, it is a new node.
+    const fresh = heartbeatOf({ blobCount: 0 });
+    await directory.heartbeat(fresh, '');
+    expect(directory.find(fresh.nodeId)).toMatchObject({ state: 'up', name: heartbeat.name });
+  });
+
+  it('does not come back by a heartbeat that was on its way', async () => {
+    const id = newNodeId();
+    const { url } = await serve(id);
+    await directory.heartbeat(heartbeatOf({ nodeId: id, url }), '');
+    // Its old address is asked first, which takes a moment.
+    const moved = heartbeatOf({ nodeId: id, url: 'http://127.0.0.1:1', instanceId: 'other' });
+    const late = directory.heartbeat(moved, '').catch((error) => error);
+    await directory.remove(id);
+    expect(await late).toMatchObject({ kind: expect.stringMatching(/forbidden|fenced/) });
+    expect(directory.snapshots()).toEqual([]);
+    expect(saved.get(id)?.state).toBe('removed');
+  });
+});

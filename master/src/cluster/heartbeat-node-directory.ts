@@ -55,6 +55,7 @@ class KnownNode {
   /** Random per start of the node's process; undefined until its first heartbeat to this master. */
   instanceId: string | undefined;
   state: NodeState;
+  isDraining: boolean;
   freeBytes = 0;
   reservedBytes = 0;
   heardAtMonotonicMs: number;
@@ -62,10 +63,16 @@ class KnownNode {
   readonly store: CountedNodeStore;
   isProbing = false;
 
+  /** Its state when it answers. */
+  get stateWhenHeard(): NodeState {
+    return this.isDraining ? 'draining' : 'up';
+  }
+
   constructor(record: NodeRecord, nowMonotonicMs: number, store: CountedNodeStore) {
     this.record = record;
     // What the database remembers is no news of the present: a node counts as up when it was heard.
-    this.state = record.state === 'up' || record.state === 'down' ? 'suspect' : record.state;
+    this.state = 'suspect';
+    this.isDraining = record.state === 'draining';
     this.heardAtMonotonicMs = nowMonotonicMs;
     this.store = store;
   }
@@ -92,7 +99,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
 
   async start(): Promise<void> {
     for (const record of await this.#deps.metadata.listNodes()) {
-      if (record.state !== 'removed') this.#remember(record);
+      if (record.state === 'removed') this.#removed.add(record.id);
+      else this.#remember(record);
     }
     if (this.#deps.metadata.restore.unfinished !== undefined) this.#recovery = unfinishedRestore;
     this.#tickedAtMonotonicMs = this.#deps.clock.monotonic();
@@ -189,10 +197,11 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
 
   /**
    * Takes a node's word. `remoteAddress` is the address of its connection, used where it announces none.
-   * Rejects: `wrong-cluster`, `in-recovery`, `fenced` (another process answers for this id at the address known so far).
+   * Rejects: `wrong-cluster`, `in-recovery`, `forbidden` (it was removed), `fenced` (another process answers for this id at the address known so far).
    */
   async heartbeat(heartbeat: Heartbeat, remoteAddress: string): Promise<HeartbeatAnswer> {
     const { metadata, clock, config } = this.#deps;
+    this.#checkRemoved(heartbeat);
     const url = heartbeat.url || `http://${hostOf(remoteAddress)}:${heartbeat.port}`;
     await this.#checkCluster(heartbeat, url);
     this.#wasHeard = true;
@@ -216,13 +225,63 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     for (const node of this.#nodes.values()) {
       if (stoodStill) node.heardAtMonotonicMs = now;
       const isSilent = now - node.heardAtMonotonicMs > this.#deps.config.nodeTimeoutMs;
-      if (isSilent && (node.state === 'up' || node.state === 'suspect')) this.#become(node, 'down');
+      if (isSilent && node.state !== 'down') this.#become(node, 'down');
     }
+  }
+
+  /** From now on the node gets no new blobs and its copies are to be elsewhere, or not any more. Remembered by the database. */
+  async drain(id: NodeId, isDraining: boolean): Promise<void> {
+    const node = this.#get(id);
+    const before = node.isDraining;
+    // First of all, so that no heartbeat meanwhile writes down the opposite.
+    node.isDraining = isDraining;
+    try {
+      await this.#deps.metadata.saveNode({ ...node.record, state: node.stateWhenHeard });
+    } catch (error) {
+      node.isDraining = before;
+      throw error;
+    }
+    const isHeard = node.state === 'up' || node.state === 'draining';
+    this.#become(node, isHeard ? node.stateWhenHeard : node.state, { mustTell: true });
+  }
+
+  /** The node left for good: it is forgotten and refused from now on. Remembered by the database. */
+  async remove(id: NodeId): Promise<void> {
+    const node = this.#get(id);
+    // First of all, so that no heartbeat on its way writes down that it is up.
+    this.#removed.add(id);
+    try {
+      await this.#deps.metadata.saveNode({ ...node.record, state: 'removed' });
+    } catch (error) {
+      this.#removed.delete(id);
+      throw error;
+    }
+    this.#nodes.delete(id);
+    this.#become(node, 'removed');
+    await node.store.close();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#tickTimer);
     await Promise.all([...this.#nodes.values()].map((node) => node.store.close()));
+  }
+
+  #get(id: NodeId): KnownNode {
+    const node = this.#nodes.get(id);
+    if (node) return node;
+    throw new StoreError('not-found', `There is no node with the id ${id}.`, {
+      hint: 'Look at "dfs nodes".',
+    });
+  }
+
+  #checkRemoved({ nodeId, name, instanceId }: Heartbeat): void {
+    if (!this.#removed.has(nodeId)) return;
+    const line = `Node ${name} (${nodeId}) was removed from this cluster.`;
+    if (!this.#fenced.has(instanceId)) this.#deps.logger.warn(line);
+    this.#fenced.add(instanceId);
+    throw new StoreError('forbidden', line, {
+      hint: 'Give it an empty data directory: it joins as a new node then.',
+    });
   }
 
   async #checkCluster(heartbeat: Heartbeat, url: string): Promise<void> {
@@ -274,6 +333,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
 
   async #accept(heartbeat: Heartbeat, url: string): Promise<void> {
     const { clock, logger } = this.#deps;
+    // It may have been removed while its address was looked at.
+    this.#checkRemoved(heartbeat);
     const known = this.#nodes.get(heartbeat.nodeId);
     const record: NodeRecord = {
       id: heartbeat.nodeId,
@@ -281,7 +342,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       url,
       ...publicUrlOf(heartbeat, url),
       ...(heartbeat.zone === undefined ? {} : { zone: heartbeat.zone }),
-      state: known?.state === 'draining' ? 'draining' : 'up',
+      state: known?.stateWhenHeard ?? 'up',
       dataDir: heartbeat.dataDir,
       capacityBytes: heartbeat.capacityBytes,
       usedBytes: heartbeat.usedBytes,
@@ -304,7 +365,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       node.savedAtMonotonicMs = node.heardAtMonotonicMs;
       await this.#deps.metadata.saveNode(record);
     }
-    const state = node.state === 'draining' ? 'draining' : isWell ? 'up' : 'suspect';
+    if (this.#nodes.get(record.id) !== node) return;
+    const state = isWell ? node.stateWhenHeard : 'suspect';
     this.#become(node, state, { isNew: !known, mustTell: !known || isMoved || isRestarted });
   }
 
@@ -358,7 +420,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   /** A request got no answer: nobody else shall wait for it, until it answers a probe or is heard again. */
   #suspect(id: NodeId): void {
     const node = this.#nodes.get(id);
-    if (node?.state === 'up') this.#become(node, 'suspect');
+    if (node?.state === 'up' || node?.state === 'draining') this.#become(node, 'suspect');
     if (node && node.state === 'suspect' && !node.isProbing) this.#probe(node);
   }
 
@@ -369,7 +431,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       const answers = await this.#answersFor(node);
       node.isProbing = false;
       if (node.state !== 'suspect' || node.heardAtMonotonicMs !== heardAtMs) return;
-      if (answers) this.#become(node, 'up');
+      if (answers) this.#become(node, node.stateWhenHeard);
       else this.#probe(node);
     }, tickEveryMs);
     timer.unref();
@@ -384,6 +446,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       ...(record.publicUrl === undefined ? {} : { publicUrl: record.publicUrl }),
       ...(record.zone === undefined ? {} : { zone: record.zone }),
       state: node.state,
+      ...(node.isDraining ? { isDraining: true } : {}),
       dataDir: record.dataDir,
       capacityBytes: record.capacityBytes,
       usedBytes: record.usedBytes,

@@ -393,10 +393,10 @@ export class KnexMetadataRepository implements MetadataRepository {
   }
 
   lastCopiesOn(
-    nodeId: NodeId,
+    nodes: readonly NodeId[],
     others: readonly NodeId[],
   ): Promise<{ readonly blobs: number; readonly bytes: number }> {
-    return this.#copies.lastCopiesOn(nodeId, others);
+    return this.#copies.lastCopiesOn(nodes, others);
   }
 
   forgetCopiesOn(nodeId: NodeId, limit: number): Promise<number> {

@@ -374,9 +374,9 @@ export interface MetadataRepository extends JournalSource, WorkingTree, TreeChan
   noteLostNodes(nodes: ReadonlySet<NodeId>): void;
   /** How many rows of copies there are for a node. */
   copiesOn(nodeId: NodeId): Promise<number>;
-  /** The blobs that are referred to and have a stored copy on this node and none on the others given. */
+  /** The blobs that are referred to and have a stored copy on one of these nodes and none on the others given. */
   lastCopiesOn(
-    nodeId: NodeId,
+    nodes: readonly NodeId[],
     others: readonly NodeId[],
   ): Promise<{ readonly blobs: number; readonly bytes: number }>;
   /** Takes away rows of copies on a node that left for good, at most `limit` and 1 000. Gives how many went. */

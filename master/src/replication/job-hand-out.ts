@@ -8,6 +8,7 @@ import {
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies, MetadataRepository } from '../metadata/metadata-repository.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { isReachable } from './node-silence.ts';
 import { OutageLog } from './outage-log.ts';
 import { readOrder } from './read-order.ts';
@@ -18,6 +19,10 @@ export interface JobHandOutDependencies {
   readonly queue: ReplicationQueue;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly config: {
+    /** What copies that this makes may take per second together; absent: as much as they can. */
+    readonly repairBytesPerSecond?: number | undefined;
+  };
 }
 
 const outstandingMax = 1_000;
@@ -34,10 +39,14 @@ export class JobHandOut {
   /** By job id, oldest first; times are monotonic. */
   readonly #handedOut = new Map<string, { readonly target: NodeId; readonly atMs: number }>();
   readonly #outage: OutageLog;
+  readonly #budget: ByteBudget;
   #isMoreDue = false;
+  #isThrottled = false;
 
   constructor(dependencies: JobHandOutDependencies) {
     this.#deps = dependencies;
+    const { clock, config } = dependencies;
+    this.#budget = new ByteBudget(clock, config.repairBytesPerSecond);
     this.#outage = new OutageLog(dependencies.logger, 'the repair loop cannot queue jobs');
   }
 
@@ -76,6 +85,11 @@ export class JobHandOut {
     await this.#handOut(jobs.slice(0, Math.max(0, room)));
   }
 
+  /** Something is due that the limit of bytes per second holds back. */
+  get isThrottled(): boolean {
+    return this.#isThrottled;
+  }
+
   /** Outcomes are in. True when it is time to hand out more. */
   reported(attempts: readonly Pick<ReplicationAttempt, 'blobId' | 'target'>[]): boolean {
     for (const attempt of attempts) this.#handedOut.delete(jobIdOf(attempt));
@@ -104,7 +118,11 @@ export class JobHandOut {
     }
   }
 
-  async #handOut(jobs: readonly ReplicationJob[]): Promise<void> {
+  /** In order, as many as the limit of bytes lets through; the rest stays due. */
+  async #handOut(all: readonly ReplicationJob[]): Promise<void> {
+    const end = all.findIndex((job) => !this.#budget.take(job.sizeBytes));
+    this.#isThrottled = end >= 0;
+    const jobs = end < 0 ? all : all.slice(0, end);
     if (jobs.length === 0) return;
     try {
       await this.#deps.queue.enqueue(jobs);

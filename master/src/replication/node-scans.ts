@@ -35,6 +35,10 @@ export class NodeScans {
     return this.#scans.size === 0;
   }
 
+  isScanning(id: NodeId): boolean {
+    return this.#scans.has(id);
+  }
+
   /** Asks for a scan of this node from the beginning, also when one of it runs. */
   request(id: NodeId): void {
     this.#again.delete(id);

@@ -8,6 +8,8 @@ import { JobHandOut } from './job-hand-out.ts';
 import { NodeScans } from './node-scans.ts';
 import { isLost, isMajoritySilent } from './node-silence.ts';
 import { NodeVerification } from './node-verification.ts';
+import { Rebalance } from './rebalance.ts';
+import { RecentRate } from './recent-rate.ts';
 import type { RepairFacts } from './repair-plan.ts';
 import type { ReplicationQueue } from './replication-queue.ts';
 import { ShortBlobs } from './short-blobs.ts';
@@ -22,6 +24,7 @@ export interface RepairLoopDependencies {
     | 'blobsOnNode'
     | 'changeCopies'
     | 'noteLostNodes'
+    | 'replicasOf'
   >;
   readonly nodes: Pick<NodeDirectory, 'snapshots' | 'onChange' | 'removed' | 'recovery'>;
   readonly queue: ReplicationQueue;
@@ -34,6 +37,8 @@ export interface RepairLoopDependencies {
     readonly nodeTimeoutMs: number;
     /** How long a node is down before its copies are made anew elsewhere, ms. */
     readonly replaceAfterMs: number;
+    /** What the copies that this loop has made may take per second together; absent: as much as they can. */
+    readonly repairBytesPerSecond?: number | undefined;
     /** Pause between two looks, ms; 2 s by default. */
     readonly everyMs?: number;
   };
@@ -43,6 +48,13 @@ export interface RepairLoopDependencies {
 const lookAgainMs = 10 * 60_000;
 /** A page of a scan is followed by a pause this many times as long as it took, so that users' requests go first. */
 const pausePerWork = 1;
+/** The blobs of a node that is drained are gone through again so long after the last time, to drop what was made elsewhere since; */
+const drainAgainMs = 3_000;
+/** up to so long when nothing was made meanwhile. */
+const drainAgainMaxMs = 60_000;
+/** Pauses while something waits for the limit of bytes, and while copies are moved. */
+const throttledPauseMs = 200;
+const rebalancePauseMs = 500;
 
 /**
  * Compares what copies should exist with what nodes are there, and hands out jobs for what is missing: whatever a queue, a worker or a node lost is found
@@ -56,8 +68,15 @@ export class RepairLoop {
   readonly #shortBlobs: ShortBlobs;
   readonly #scans: NodeScans;
   readonly #verification: NodeVerification;
+  readonly rebalance: Rebalance;
+  /** Of copies that were made, those of new uploads among them. */
+  readonly rate: RecentRate;
   /** Lost nodes, and when their blobs are to be looked at again, by the monotonic clock. */
   readonly #lost = new Map<NodeId, number>();
+  /** Nodes that are drained, and when their blobs are to be looked at again, by the monotonic clock. */
+  readonly #draining = new Map<NodeId, { readonly atMs: number; readonly pauseMs: number }>();
+  #copiesStored = 0;
+  #copiesStoredAtDrain = 0;
   readonly #startedAtMs: number;
   #stopListening: (() => void) | undefined;
   #isSettled = false;
@@ -72,6 +91,8 @@ export class RepairLoop {
     this.#handOut = new JobHandOut(dependencies);
     this.#shortBlobs = new ShortBlobs(metadata, clock);
     this.#scans = new NodeScans(metadata, clock);
+    this.rate = new RecentRate(clock);
+    this.rebalance = new Rebalance({ metadata, clock, logger });
     this.#verification = new NodeVerification({
       inventories: dependencies.inventories,
       clock,
@@ -122,7 +143,34 @@ export class RepairLoop {
 
   /** Outcomes of attempts were committed. */
   reported(attempts: readonly ReplicationAttempt[]): void {
+    const stored = attempts.filter(({ outcome }) => outcome === 'stored');
+    this.#copiesStored += stored.length;
+    const bytes = stored.reduce((sum, { sizeBytes = 0 }) => sum + sizeBytes, 0);
+    if (stored.length > 0) this.rate.add({ copies: stored.length, bytes });
     if (this.#handOut.reported(attempts)) this.wake();
+  }
+
+  /**
+   * Nodes that are away and whose copies are not yet wanted elsewhere, and in how many ms they will be: undefined while nothing is decided, because too many
+   * are away, and 0 while it is being done.
+   */
+  awaited(): ReadonlyMap<NodeId, number | undefined> {
+    const nodes = this.#deps.nodes.snapshots();
+    const down = this.#withPatience(nodes).filter(({ state }) => state === 'down');
+    return new Map(
+      down
+        .filter(({ id }) => this.#isOnHold || !this.#lost.has(id) || this.#scans.isScanning(id))
+        .map(({ id, silentForMs }) => {
+          const restMs = Math.max(0, this.#lostAfterMs - silentForMs);
+          return [id, this.#isOnHold ? undefined : restMs];
+        }),
+    );
+  }
+
+  /** Rows of copies went otherwise than by this loop: blobs may be short of some. */
+  lookForShort(): void {
+    this.#shortBlobs.lookAgain();
+    this.wake();
   }
 
   /** Resolves when the step and the checks that run have ended. */
@@ -153,16 +201,25 @@ export class RepairLoop {
     const snapshots = nodes.snapshots();
     this.#verification.start(snapshots);
     await this.#handOut.handOutDue(snapshots);
-    if (!this.#mayDecide(snapshots)) return undefined;
+    if (!this.#mayDecide(snapshots)) return this.#pauseMs();
     const judged = this.#withPatience(snapshots);
     this.#noticeLost(judged);
+    this.#noticeDraining(judged);
     const startedAtMs = clock.monotonic();
     const facts = this.#facts();
     const hasMoreShort = await this.#shortBlobs.step(judged, facts);
     const scanned = await this.#scans.step(judged, facts);
     if (scanned) await this.#handOut.handOutNow(scanned, judged);
-    if (!hasMoreShort && this.#scans.isIdle) return undefined;
+    const moved = await this.rebalance.step(judged, facts);
+    if (moved.length > 0) await this.#handOut.handOutNow(moved, judged);
+    if (!hasMoreShort && this.#scans.isIdle) return this.#pauseMs();
     return (clock.monotonic() - startedAtMs) * pausePerWork;
+  }
+
+  /** Until the next look, when no work was left over. */
+  #pauseMs(): number | undefined {
+    if (this.#handOut.isThrottled) return throttledPauseMs;
+    return this.rebalance.isBusy ? rebalancePauseMs : undefined;
   }
 
   /** The whole time that a node is waited for: until it counts as down, and then until it is replaced. */
@@ -177,6 +234,7 @@ export class RepairLoop {
       verified: this.#verification.verified,
       isOnHold: false,
       random: this.#deps.random,
+      leaving: this.rebalance.leaving,
     };
   }
 
@@ -228,6 +286,30 @@ export class RepairLoop {
         this.#deps.logger.warn(message, { node: name });
       }
       this.#lost.set(id, now + lookAgainMs);
+      this.#scans.request(id);
+    }
+  }
+
+  #noticeDraining(nodes: readonly NodeSnapshot[]): void {
+    const now = this.#deps.clock.monotonic();
+    const draining = nodes.filter(({ isDraining, state }) => isDraining && state !== 'down');
+    const ids = new Set(draining.map(({ id }) => id));
+    for (const id of this.#draining.keys()) {
+      if (ids.has(id)) continue;
+      this.#draining.delete(id);
+      // No longer drained: what was made elsewhere meanwhile is one too many.
+      if (nodes.some((node) => node.id === id)) this.#scans.request(id);
+    }
+    const isMoving = this.#copiesStored !== this.#copiesStoredAtDrain;
+    for (const id of ids) {
+      const last = this.#draining.get(id);
+      const dueAtMs =
+        last === undefined ? now : isMoving ? last.atMs + drainAgainMs : last.atMs + last.pauseMs;
+      if (this.#scans.isScanning(id) || now < dueAtMs) continue;
+      const pauseMs =
+        isMoving || !last ? drainAgainMs : Math.min(drainAgainMaxMs, last.pauseMs * 2);
+      this.#draining.set(id, { atMs: now, pauseMs });
+      this.#copiesStoredAtDrain = this.#copiesStored;
       this.#scans.request(id);
     }
   }

@@ -30,6 +30,11 @@ export class ShortBlobs {
     this.#clock = clock;
   }
 
+  /** Some may have become short otherwise than by a change of the nodes. */
+  lookAgain(): void {
+    this.#nodesSeen = undefined;
+  }
+
   /** One page at most. True when there is more to be done at once. */
   async step(nodes: readonly NodeSnapshot[], facts: RepairFacts): Promise<boolean> {
     const now = this.#clock.monotonic();

@@ -47,6 +47,9 @@ export interface TestNode {
   silentForMs: number;
   freeBytes: number;
   zone: string | undefined;
+  isDraining: boolean;
+  /** When set, used and free bytes are those of what it holds. */
+  capacityBytes: number | undefined;
 }
 
 /** The master's node directory as the test tells it. */
@@ -58,8 +61,18 @@ class TestDirectory implements NodeDirectory {
   readonly removedIds: NodeId[] = [];
 
   snapshots(): readonly NodeSnapshot[] {
-    return this.nodes.map(({ id, state, silentForMs, freeBytes, zone }) => {
-      return makeNode({ id, state, silentForMs, freeBytes, ...(zone ? { zone } : {}) });
+    return this.nodes.map((node) => {
+      const { id, silentForMs, zone, isDraining, capacityBytes, store } = node;
+      const { usedBytes } = store;
+      return makeNode({
+        id,
+        silentForMs,
+        state: node.state === 'up' && isDraining ? 'draining' : node.state,
+        freeBytes: capacityBytes === undefined ? node.freeBytes : capacityBytes - usedBytes,
+        ...(capacityBytes === undefined ? {} : { capacityBytes, usedBytes }),
+        ...(zone ? { zone } : {}),
+        ...(isDraining ? { isDraining } : {}),
+      });
     });
   }
 
@@ -111,6 +124,7 @@ export interface TestClusterOptions {
   readonly queue?: (clock: FakeClock) => ReplicationQueue;
   /** Takes the jobs that wait, as a replicator does; by default those of the leased queue. */
   readonly takeJobs?: () => Promise<readonly ReplicationJob[]>;
+  readonly loops?: { readonly repairBytesPerSecond?: number };
 }
 
 /** The real repair loop and collector over a real database, with nodes in memory and a clock that the test moves. */
@@ -130,6 +144,9 @@ export class TestCluster {
   isReplicatorDown = false;
   readonly #takeJobs: () => Promise<readonly ReplicationJob[]>;
   readonly #close: () => Promise<void>;
+  readonly #loops: NonNullable<TestClusterOptions['loops']>;
+  /** Copies that the replicator made, by the node that took them. */
+  readonly copiesMade = new Map<NodeId, number>();
   #files = 0;
 
   private constructor(
@@ -144,6 +161,7 @@ export class TestCluster {
     this.clock = clock;
     this.blobsInUse = new BlobsInUse(clock);
     this.#close = close;
+    this.#loops = options.loops ?? {};
     const { directory, blobsInUse } = this;
     const { logger } = this.recorded;
     const leased = new LeasedReplicationQueue({ clock });
@@ -197,7 +215,7 @@ export class TestCluster {
       clock: this.clock,
       logger: this.recorded.logger,
       random: this.random,
-      config: { nodeTimeoutMs, replaceAfterMs, everyMs: 3_600_000 },
+      config: { nodeTimeoutMs, replaceAfterMs, everyMs: 3_600_000, ...this.#loops },
     });
     repair.listen();
     return repair;
@@ -216,6 +234,8 @@ export class TestCluster {
       silentForMs: 0,
       freeBytes: 1e9,
       zone: undefined,
+      isDraining: false,
+      capacityBytes: undefined,
       ...overrides,
     };
     this.directory.nodes.push(node);
@@ -237,6 +257,11 @@ export class TestCluster {
     this.directory.tell(node.id, 'up');
   }
 
+  drain(node: TestNode, isDraining = true): void {
+    node.isDraining = isDraining;
+    this.directory.tell(node.id, isDraining && node.state === 'up' ? 'draining' : node.state);
+  }
+
   /** Lets time pass for everybody, in steps that a running process has: nodes that are dead grow silent. */
   pass(ms: number): void {
     for (let rest = ms; rest > 0; rest -= 1_000) {
@@ -256,12 +281,17 @@ export class TestCluster {
   /** Stores a file with its first copy on the first node and wanted ones on the others, as an upload does. */
   async put(
     holders: readonly TestNode[],
-    options: { copiesWanted?: number; storedOn?: readonly TestNode[]; path?: string } = {},
+    options: {
+      copiesWanted?: number;
+      storedOn?: readonly TestNode[];
+      path?: string;
+      sizeBytes?: number;
+    } = {},
   ): Promise<BlobId> {
     const { storedOn = [] } = options;
     const blobId = newBlobId();
     this.#files += 1;
-    const bytes = patternBytes(500 + this.#files, this.#files);
+    const bytes = patternBytes(options.sizeBytes ?? 500 + this.#files, this.#files);
     const path = parseFilePath(options.path ?? `/file-${this.#files}`);
     const description = makeDescription({ ...this.metadata.identity(), blobId, path });
     for (const node of [...holders.slice(0, 1), ...storedOn]) {
@@ -346,6 +376,7 @@ export class TestCluster {
         const store = this.directory.storeOf(target);
         await store.pull({ blobId, source: { nodeId: source, url: '' }, sizeBytes, md5 });
         attempts.push({ ...facts, outcome: 'stored' });
+        this.copiesMade.set(target, (this.copiesMade.get(target) ?? 0) + 1);
         return attempts;
       } catch (error) {
         const errorCode = networkCodeOf(error);

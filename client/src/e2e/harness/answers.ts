@@ -85,4 +85,23 @@ export interface StatusAnswer {
   };
   readonly blobsShort: number;
   readonly blobsWithoutCopy: number;
+  readonly blobsUnreachable: number;
+  readonly healing: {
+    readonly copies: number;
+    readonly bytes: number;
+    readonly bytesPerSecond: number;
+    readonly etaSeconds?: number;
+  };
+  readonly away: readonly {
+    readonly node: NodeName;
+    readonly isReplaced: boolean;
+    readonly replacedIn?: number;
+  }[];
+  readonly draining: readonly { readonly node: NodeName; readonly copiesLeft: number }[];
+  readonly roomIsShort: boolean;
+  readonly rebalance: {
+    readonly running: boolean;
+    readonly movedCopies: number;
+    readonly spread: number;
+  };
 }

@@ -79,7 +79,7 @@ export class SeparatePrograms extends Store {
   override readonly key: string;
   override readonly environment: Readonly<Record<string, string | undefined>>;
   readonly masterDir: string;
-  readonly master: Program;
+  master: Program;
   readonly nodeList: SeparateNode[] = [];
   readonly #programs: Program[] = [];
   readonly #programEnvironment: Readonly<Record<string, string | undefined>>;
@@ -154,6 +154,20 @@ export class SeparatePrograms extends Store {
     const [pid] = childrenOf(this.node(name).program.pid);
     if (pid === undefined) throw new Error(`The command of ${name} runs no program.`);
     return pid;
+  }
+
+  /** The master dies at once and is started again on its database, at its old ports. */
+  async restartMaster(): Promise<void> {
+    const [pid] = childrenOf(this.master.pid);
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    await this.master.finished;
+    const portOf = (url: string) => new URL(url).port;
+    const ports = ['--port', portOf(this.url), '--management-port', portOf(this.managementUrl)];
+    this.master = startDfs(['master', '--data', this.masterDir, ...ports], {
+      environment: this.#programEnvironment,
+    });
+    this.#programs.unshift(this.master);
+    await waitForHealth(this.url, this.master);
   }
 
   /** Runs `dfs node` and resolves when the master takes it for up. One of the same name takes the place of an earlier one. */

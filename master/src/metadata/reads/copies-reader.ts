@@ -126,18 +126,19 @@ export class CopiesReader {
   }
 
   async lastCopiesOn(
-    nodeId: NodeId,
+    nodes: readonly NodeId[],
     others: readonly NodeId[],
   ): Promise<{ readonly blobs: number; readonly bytes: number }> {
+    if (nodes.length === 0) return { blobs: 0, bytes: 0 };
     // An id that no node has stands in for an empty list.
     const elsewhere = others.length > 0 ? others : [''];
     const [row] = await this.#database.rows<{ blobs: number; bytes: number }>(
-      `select count(*) as blobs, coalesce(sum(b.size_bytes), 0) as bytes
-       from replicas r join blobs b on b.id = r.blob_id
-       where r.node_id = ? and r.state = 'stored' and b.unreferenced_since is null
-       and not exists (select 1 from replicas o where o.blob_id = r.blob_id and o.state = 'stored'
+      `select count(*) as blobs, coalesce(sum(b.size_bytes), 0) as bytes from blobs b
+       where b.unreferenced_since is null
+       and b.id in (select blob_id from replicas where state = 'stored' and node_id in (${places(nodes)}))
+       and not exists (select 1 from replicas o where o.blob_id = b.id and o.state = 'stored'
          and o.node_id in (${places(elsewhere)}))`,
-      [nodeId, ...elsewhere],
+      [...nodes, ...elsewhere],
     );
     return { blobs: row?.blobs ?? 0, bytes: row?.bytes ?? 0 };
   }

@@ -142,14 +142,16 @@ export function describeHealing(open: OpenMetadata): void {
         const lone = await bindBlob(repository, '/lone', { content: 'x'.repeat(7) });
         const both = await bindBlob(repository, '/both', { nodes: [nodeA, nodeB] });
         await repository.recordReplications([attempt(both, nodeB)], noRetry);
-        expect(await repository.lastCopiesOn(nodeA, [nodeB, nodeC])).toEqual({
+        expect(await repository.lastCopiesOn([nodeA], [nodeB, nodeC])).toEqual({
           blobs: 1,
           bytes: 7,
         });
-        expect((await repository.lastCopiesOn(nodeA, [])).blobs).toBe(2);
-        expect((await repository.lastCopiesOn(nodeB, [nodeA])).blobs).toBe(0);
+        expect((await repository.lastCopiesOn([nodeA], [])).blobs).toBe(2);
+        expect((await repository.lastCopiesOn([nodeB], [nodeA])).blobs).toBe(0);
+        expect((await repository.lastCopiesOn([nodeA, nodeB], [nodeC])).blobs).toBe(2);
+        expect((await repository.lastCopiesOn([], [])).blobs).toBe(0);
         await repository.removeEntry(path('/lone'));
-        expect((await repository.lastCopiesOn(nodeA, [nodeB])).blobs).toBe(0);
+        expect((await repository.lastCopiesOn([nodeA], [nodeB])).blobs).toBe(0);
         expect(await repository.copiesOn(nodeA)).toBe(2);
         expect(await copiesOf(repository, lone)).toBe('A:stored*');
       }),

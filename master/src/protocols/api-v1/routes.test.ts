@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
-import { type BlobId, type LogAnswer, newBlobId, newNodeId } from '@dfs/shared';
+import { type BlobId, type LogAnswer, newBlobId, newNodeId, type StatusAnswer } from '@dfs/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { FileRecord, LogEntry } from '../../metadata/metadata-repository.ts';
 import { snapshotOf, TestPublicServer, testKey } from '../testing/test-public-server.ts';
 import { healthOf } from './status.ts';
@@ -109,7 +110,96 @@ describe('nodes and status', () => {
       replicas: { wanted: 0, stored: 0, corrupt: 0, dropping: 0 },
       blobsShort: 0,
       blobsWithoutCopy: 0,
+      blobsUnreachable: 0,
+      healing: { copies: 0, bytes: 0, bytesPerSecond: 0, copiesPerSecond: 0, etaSeconds: 0 },
+      away: [],
+      draining: [],
+      shortOfRoom: [],
+      roomIsShort: false,
+      rebalance: { running: false, movedCopies: 0, movedBytes: 0, spread: 0.25 },
     });
+  });
+
+  it('tells what is missing and how long that takes, by what was made lately', async () => {
+    const { counts } = server;
+    const replicas = { ...counts.replicas, wanted: 3, corrupt: 1 };
+    server.counts = { ...counts, replicas, blobsShort: 1, missingBytes: 5_000 };
+    server.copiedPerSecond = { copies: 2.04, bytes: 99.6 };
+    const { body } = await json('/api/v1/status');
+    expect(body).toMatchObject({
+      health: 'healing',
+      healing: { copies: 5, bytes: 5_000, bytesPerSecond: 100, copiesPerSecond: 2, etaSeconds: 51 },
+    });
+    server.copiedPerSecond = { copies: 0, bytes: 0 };
+    const later = (await json('/api/v1/status')).body as StatusAnswer;
+    expect(later.healing).not.toHaveProperty('etaSeconds');
+    server.counts = counts;
+  });
+
+  it('tells of nodes that are away, drained or short of room, and what cannot be reached', async () => {
+    const [waited, replaced] = ['waited', 'replaced'].map((name) => {
+      return snapshotOf({ name, state: 'down', silentForMs: 20_000 });
+    }) as [NodeSnapshot, NodeSnapshot];
+    const drained = snapshotOf({ name: 'drained', state: 'draining', isDraining: true });
+    const full = snapshotOf({ name: 'full', freeBytes: 9 });
+    server.nodes.push(waited, replaced, drained, full);
+    server.awaited = new Map([[waited.id, 1_500]]);
+    server.lastCopies = 4;
+    const nameOf = ({ id, name }: NodeSnapshot) => ({ id, name });
+    const { body } = await json('/api/v1/status');
+    expect(body).toMatchObject({
+      health: 'lost',
+      blobsUnreachable: 4,
+      nodes: { up: 2, all: 5 },
+      away: [
+        { node: nameOf(waited), silentFor: 20, isReplaced: false, replacedIn: 2 },
+        { node: nameOf(replaced), silentFor: 20, isReplaced: true },
+      ],
+      draining: [{ node: nameOf(drained), copiesLeft: 12 }],
+      shortOfRoom: [{ node: nameOf(full), free: 9 }],
+      roomIsShort: true,
+    });
+    const listed = (await json('/api/v1/nodes')).body as { copiesLeft?: number }[];
+    expect(listed.flatMap(({ copiesLeft }) => copiesLeft ?? [])).toEqual([12]);
+    server.nodes.splice(1);
+    server.awaited.clear();
+  });
+
+  it('takes the word of an admin on nodes, and of nobody else', async () => {
+    const post = (path: string, body?: string) =>
+      server.fetch(path, { method: 'POST', ...(body === undefined ? {} : { body }) });
+    const { name, id } = server.files.node;
+    expect((await post(`/api/v1/nodes/${name}/drain`)).status).toBe(200);
+    expect((await post(`/api/v1/nodes/${id}/drain`, '{"cancel":true}')).status).toBe(200);
+    expect((await post('/api/v1/rebalance', '{}')).status).toBe(200);
+    expect((await post('/api/v1/rebalance', '{"cancel":true}')).status).toBe(200);
+    const remove = (query: string) =>
+      server.fetch(`/api/v1/nodes/${name}${query}`, { method: 'DELETE' });
+    expect(await (await remove('')).json()).toEqual({ id, name });
+    await remove('?force=1');
+    expect(server.asked.splice(0)).toEqual([
+      `drain ${name}`,
+      `stop draining ${id}`,
+      'rebalance',
+      'stop rebalancing',
+      `remove ${name}`,
+      `remove ${name} by force`,
+    ]);
+    expect((await post('/api/v1/nodes/nobody/drain')).status).toBe(404);
+    expect((await post('/api/v1/rebalance', '{"cancel":"yes"}')).status).toBe(400);
+    expect((await post('/api/v1/rebalance', 'cancel')).status).toBe(400);
+    expect((await server.fetch('/api/v1/rebalance')).status).toBe(405);
+    expect((await server.fetch(`/api/v1/nodes/${name}`)).status).toBe(405);
+    server.asked.length = 0;
+    const stranger = { headers: { authorization: '' } };
+    for (const [method, path] of [
+      ['POST', `/api/v1/nodes/${name}/drain`],
+      ['DELETE', `/api/v1/nodes/${name}`],
+      ['POST', '/api/v1/rebalance'],
+    ] as const) {
+      expect((await server.fetch(path, { method, ...stranger })).status).toBe(401);
+    }
+    expect(server.asked).toEqual([]);
   });
 
   it('is told in recovery too', async () => {
@@ -129,8 +219,18 @@ describe('nodes and status', () => {
   ])('is %s with %j copies and %j', (health, replicas, more) => {
     const none = { wanted: 0, stored: 0, corrupt: 0, dropping: 0 };
     const counts = { ...server.counts, files: 1, replicas: { ...none, ...replicas }, ...more };
-    const state = { recovery: undefined, counts, nodes: [snapshotOf()] };
+    const state = {
+      recovery: undefined,
+      counts,
+      nodes: [snapshotOf()],
+      blobsUnreachable: 0,
+      awaitedNodes: 0,
+    };
     expect(healthOf(state)).toBe(health);
+    if (health === 'whole') {
+      expect(healthOf({ ...state, awaitedNodes: 1 })).toBe('healing');
+    }
+    expect(healthOf({ ...state, blobsUnreachable: 1 })).toBe('lost');
     expect(healthOf({ ...state, recovery: 'why' })).toBe('recovery');
     expect(healthOf({ ...state, nodes: [snapshotOf({ state: 'down' })] })).toBe('lost');
   });

@@ -5,19 +5,21 @@ import { checkServing, type Front, pathUnder } from '../http/front.ts';
 import { noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
 import { LogRoute } from './follow-log.ts';
+import { addNodeRoutes } from './node-routes.ts';
 import { runRestore, sendBackup } from './safekeeping.ts';
 import { statAt } from './stat.ts';
-import { nodeAnswerOf, statusOf } from './status.ts';
+import { StatusReader } from './status.ts';
 import { treeRoutes } from './tree-routes.ts';
 
 const mount = '/api/v1';
 
 /** The routes below `/api/v1` that answer JSON. The bytes of a file by its id are served before express. */
 export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchange): Router {
-  const { access, nodes, config } = front;
+  const { access, config } = front;
   const router = Router({ caseSensitive: true, strict: true });
   const log = new LogRoute(front);
   router.use(treeRoutes(front, exchangeOf));
+  const status = new StatusReader(front);
 
   router.get(`${mount}/health`, (request) => {
     sendJson(exchangeOf(request), 200, {
@@ -31,14 +33,16 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   router.get(`${mount}/status`, async (request) => {
     const exchange = exchangeOf(request);
     access.authorize(exchange.principal, 'admin');
-    sendJson(exchange, 200, await statusOf(front));
+    sendJson(exchange, 200, await status.status());
   });
 
-  router.get(`${mount}/nodes`, (request) => {
+  router.get(`${mount}/nodes`, async (request) => {
     const exchange = exchangeOf(request);
     access.authorize(exchange.principal, 'admin');
-    sendJson(exchange, 200, nodes.snapshots().map(nodeAnswerOf));
+    sendJson(exchange, 200, await status.nodes());
   });
+
+  addNodeRoutes(router, front, status, exchangeOf);
 
   router.get(`${mount}/log`, (request) => log.answer(exchangeOf(request)));
 
@@ -69,6 +73,12 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   const getOnly = /^\/api\/v1\/(?:health|status|nodes|log|stat(?:\/.*)?|replicas\/.+|files\/.+)$/;
   router.all(getOnly, (request: Request, response: Response) => {
     refuseMethod(response, request.method, 'GET, HEAD');
+  });
+  router.all(/^\/api\/v1\/(?:nodes\/[^/]+\/drain|rebalance)$/, (request, response) => {
+    refuseMethod(response, request.method, 'POST');
+  });
+  router.all(/^\/api\/v1\/nodes\/[^/]+$/, (request, response) => {
+    refuseMethod(response, request.method, 'DELETE');
   });
   return router;
 }

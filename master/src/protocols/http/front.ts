@@ -1,21 +1,31 @@
 import { type Clock, parseUrlPath, StoreError } from '@dfs/shared';
 import type { AccessControl } from '../../access/access-control.ts';
+import type { NodeAdmin } from '../../cluster/node-admin.ts';
 import type { NodeDirectory } from '../../cluster/node-directory.ts';
 import { restoreHint } from '../../cluster/recovery.ts';
 import type { FileService } from '../../files/file-types.ts';
 import type { MetadataRepository } from '../../metadata/metadata-repository.ts';
+import type { RepairLoop } from '../../replication/repair-loop.ts';
 import type { Restorer } from '../../restore/restorer.ts';
 import type { Exchange } from './exchange.ts';
 
 /** What of the metadata the front asks directly, because no file is in question. */
 export type FrontMetadata = Pick<
   MetadataRepository,
-  'findEntry' | 'listLog' | 'counts' | 'identity' | 'isEmpty'
+  'findEntry' | 'listLog' | 'counts' | 'identity' | 'isEmpty' | 'copiesOn' | 'lastCopiesOn'
 >;
+
+/** What of the repair the front tells, and asks for. */
+export interface FrontRepair extends Pick<RepairLoop, 'awaited' | 'wake'> {
+  readonly rate: Pick<RepairLoop['rate'], 'perSecond'>;
+  readonly rebalance: Pick<RepairLoop['rebalance'], 'start' | 'stop' | 'progress'>;
+}
 
 export interface FrontConfig {
   /** The name of this master among others. */
   readonly instanceName: string;
+  /** Copies of a file where nothing else is said. */
+  readonly copies: number;
   /** How long to wait for the next bytes of an upload, and for a reader to take the next ones of a download. */
   readonly uploadIdleMs: number;
   readonly downloadIdleMs: number;
@@ -34,6 +44,8 @@ export interface Front {
   readonly access: AccessControl;
   readonly metadata: FrontMetadata;
   readonly nodes: NodeDirectory;
+  readonly nodeAdmin: NodeAdmin;
+  readonly repair: FrontRepair;
   readonly clock: Clock;
   readonly config: FrontConfig;
   readonly version: string;

@@ -1,8 +1,16 @@
 import type { Server } from 'node:http';
-import { type ClusterId, type FsckLine, newNodeId, StoreError, systemClock } from '@dfs/shared';
+import {
+  type ClusterId,
+  type FsckLine,
+  type NodeId,
+  newNodeId,
+  StoreError,
+  systemClock,
+} from '@dfs/shared';
 import { listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
+import { findNode } from '../../cluster/node-admin.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { FileService } from '../../files/file-types.ts';
 import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.ts';
@@ -34,6 +42,9 @@ export class TestPublicServer {
   readonly log: LogEntry[] = [];
   readonly nodes: NodeSnapshot[] = [];
   recovery: string | undefined;
+  awaited = new Map<NodeId, number | undefined>();
+  copiedPerSecond = { copies: 0, bytes: 0 };
+  lastCopies = 0;
   isDatabaseOpen = true;
   counts: StoreCounts = {
     files: 0,
@@ -74,11 +85,32 @@ export class TestPublicServer {
       metadata,
       nodes,
       care: this.care,
+      nodeAdmin: {
+        drain: async (reference, { cancel }) => {
+          this.asked.push(`${cancel ? 'stop draining' : 'drain'} ${reference}`);
+          return findNode(this.nodes, reference);
+        },
+        remove: async (reference, { force }) => {
+          this.asked.push(`remove ${reference}${force ? ' by force' : ''}`);
+          return findNode(this.nodes, reference);
+        },
+      },
+      repair: {
+        awaited: () => this.awaited,
+        wake: () => undefined,
+        rate: { perSecond: () => this.copiedPerSecond },
+        rebalance: {
+          start: () => this.asked.push('rebalance'),
+          stop: () => this.asked.push('stop rebalancing'),
+          progress: () => ({ isRunning: false, movedCopies: 0, movedBytes: 0, spread: 0.25 }),
+        },
+      },
       metrics,
       logger: this.#recording.logger,
       clock: systemClock,
       config: {
         instanceName: 'test',
+        copies: 3,
         uploadIdleMs: 10_000,
         downloadIdleMs: 10_000,
         ...options.config,
@@ -142,6 +174,8 @@ export class TestPublicServer {
     return {
       findEntry: async (path) => this.files.findEntry(path),
       counts: async () => this.counts,
+      copiesOn: async () => 12,
+      lastCopiesOn: async () => ({ blobs: this.lastCopies, bytes: 0 }),
       identity: () => ({
         clusterId: '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11' as ClusterId,
         epoch: 1,
