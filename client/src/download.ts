@@ -71,7 +71,7 @@ async function downloadOnce(
   let doneBytes = 0;
   let first: StreamedAnswer | undefined;
   let progress: Progress | undefined;
-  const retries = new Retries({ say });
+  const retries = new Retries({ say, signal: api.signal });
   try {
     for (;;) {
       try {
@@ -155,6 +155,7 @@ const factsOf = (answer: StreamedAnswer, urlPath: string): Downloaded => ({
 
 /** A stream that broke off fails with the socket's own error. */
 function brokenStream(api: StoreApi, error: unknown): unknown {
+  if (api.signal?.aborted) return api.failure(error);
   const code = (error as NodeJS.ErrnoException).code;
   if (error instanceof StoreError || code === undefined || localCodes.has(code)) return error;
   return new StoreError('unavailable', `The connection to ${api.url} broke (${code}).`, {

@@ -28,6 +28,39 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** Values as one JSON array, written as they come. */
+export class JsonList {
+  readonly #lines = new Lines();
+  #count = 0;
+
+  add(value: unknown): void {
+    this.#lines.write(`${this.#count === 0 ? '[\n  ' : ',\n  '}${JSON.stringify(value)}`);
+    this.#count += 1;
+  }
+
+  end(): void {
+    this.#lines.write(this.#count === 0 ? '[]\n' : '\n]\n');
+    this.#lines.flush();
+  }
+}
+
+const heldLettersMax = 32 * 1024;
+
+/** Much text in few writes; a terminal sees each at once. */
+export class Lines {
+  #held = '';
+
+  write(text: string): void {
+    this.#held += text;
+    if (process.stdout.isTTY || this.#held.length > heldLettersMax) this.flush();
+  }
+
+  flush(): void {
+    if (this.#held !== '') process.stdout.write(this.#held);
+    this.#held = '';
+  }
+}
+
 /** Rows under headings, without lines between them. */
 export function printTable(
   headings: readonly string[],

@@ -21,6 +21,8 @@ export interface RetriesOptions {
   readonly limits?: RetryLimits;
   /** Is told what happened before the first wait, and when that changes; nobody is told when absent. */
   readonly say?: ((line: string) => void) | undefined;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -29,14 +31,16 @@ export interface RetriesOptions {
 export class Retries {
   readonly #limits: RetryLimits;
   readonly #say: ((line: string) => void) | undefined;
+  readonly #signal: AbortSignal | undefined;
   #saidReason: string | undefined;
   #startedAtMs = performance.now();
   #attempt = 0;
   #hadContact = false;
 
-  constructor({ limits = defaultRetryLimits, say }: RetriesOptions = {}) {
+  constructor({ limits = defaultRetryLimits, say, signal }: RetriesOptions = {}) {
     this.#limits = limits;
     this.#say = say;
+    this.#signal = signal;
   }
 
   progress(): void {
@@ -47,6 +51,7 @@ export class Retries {
 
   /** Resolves when it is time to try again; rejects with `error` itself when that cannot help or patience ends. */
   async wait(error: unknown): Promise<void> {
+    if (this.#signal?.aborted) throw error;
     this.#attempt += 1;
     const code = codeOf(error);
     const retryAfterSeconds = error instanceof StoreError ? error.retryAfterSeconds : undefined;
@@ -64,7 +69,9 @@ export class Retries {
     const leftMs = patienceMs - (performance.now() - this.#startedAtMs);
     if (delayMs > leftMs) throw error;
     this.#tell(error, leftMs);
-    await setTimeout(delayMs);
+    await setTimeout(delayMs, undefined, this.#signal ? { signal: this.#signal } : {}).catch(() => {
+      throw error;
+    });
   }
 
   #tell(error: unknown, leftMs: number): void {

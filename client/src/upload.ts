@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { errorOfAnswer, type PutAnswer, StoreError } from '@dfs/shared';
-import { authorisation, type StoreApi, unreachable } from './api.ts';
+import { authorisation, type StoreApi } from './api.ts';
 import { Retries } from './retry.ts';
 
 /** A body up to this size is read whole and can be sent again at will. */
@@ -37,32 +37,38 @@ export async function putLocalFile(api: StoreApi, put: LocalFilePut): Promise<Pu
     const answer = await withRetries(
       () => api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5 }),
       say,
+      api.signal,
     );
     onBytes(bytes.length);
     return answer;
   }
-  return withRetries(async () => {
-    let doneBytes = 0;
-    const body = createReadStream(local, { highWaterMark: readBytes });
-    const onSent = (count: number) => {
-      doneBytes += count;
-      onBytes(count);
-    };
-    try {
-      return await putStream(api, { path, headers, body, sizeBytes, onBytes: onSent });
-    } catch (error) {
-      onBytes(-doneBytes);
-      throw error;
-    }
-  }, say);
+  return withRetries(
+    async () => {
+      let doneBytes = 0;
+      const body = createReadStream(local, { highWaterMark: readBytes });
+      const onSent = (count: number) => {
+        doneBytes += count;
+        onBytes(count);
+      };
+      try {
+        return await putStream(api, { path, headers, body, sizeBytes, onBytes: onSent });
+      } catch (error) {
+        onBytes(-doneBytes);
+        throw error;
+      }
+    },
+    say,
+    api.signal,
+  );
 }
 
 /** Does the work until it succeeds, or trying again cannot help. */
 export async function withRetries<T>(
   work: () => Promise<T>,
   say: ((line: string) => void) | undefined,
+  signal?: AbortSignal,
 ): Promise<T> {
-  const retries = new Retries({ say });
+  const retries = new Retries({ say, signal });
   for (;;) {
     try {
       return await work();
@@ -106,7 +112,7 @@ export async function putStream(api: StoreApi, put: StreamedPut): Promise<PutAns
     }
     return JSON.parse(content) as PutAnswer;
   } catch (error) {
-    throw unreachable(api.url, error);
+    throw api.failure(error);
   } finally {
     body.destroy();
   }
@@ -120,6 +126,7 @@ function openRequest(api: StoreApi, { path, sizeBytes, headers }: StreamedPut): 
     port,
     path: `${pathname.replace(/\/$/, '')}${path}`,
     method: 'PUT',
+    ...(api.signal ? { signal: api.signal } : {}),
     headers: {
       ...authorisation(api.key),
       'User-Agent': 'dfs',

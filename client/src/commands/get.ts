@@ -45,16 +45,18 @@ export async function get(
   const fill = (sink: Sink) => download(api, urlPath, sink, telling);
   const got = isSpecial
     ? await writeInto(target, fill)
-    : await writeBeside(await followLinks(target), found, fill);
+    : await writeBeside(await followLinks(target), found, { fill, signal: api.signal });
   if (options.json) printJson({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
   else print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
 }
+
+type Fill = (sink: Sink) => Promise<Downloaded>;
 
 /** Has a new file filled beside the target and renames it when it is whole; nothing is left of it otherwise, also when a signal ends this process. */
 async function writeBeside(
   target: string,
   replaced: Stats | undefined,
-  fill: (sink: Sink) => Promise<Downloaded>,
+  { fill, signal: abort }: { fill: Fill; signal: AbortSignal | undefined },
 ): Promise<Downloaded> {
   // Letters of up to four bytes each: a name may have 255.
   const label = [...basename(target)].slice(0, 40).join('');
@@ -66,7 +68,9 @@ async function writeBeside(
     rmSync(staged, { force: true });
     process.exit(signal === 'SIGINT' ? 130 : 143);
   };
-  for (const signal of endingSignals) process.once(signal, onSignal);
+  // A shell aborts the download instead, and lives on.
+  const signals = abort ? endingSignals.filter((signal) => signal !== 'SIGINT') : endingSignals;
+  for (const signal of signals) process.once(signal, onSignal);
   try {
     const got = await fill(fileSink(handle));
     // The umask took its part when it was opened.
@@ -82,17 +86,14 @@ async function writeBeside(
     await rm(staged, { force: true });
     throw error;
   } finally {
-    for (const signal of endingSignals) process.off(signal, onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
   }
 }
 
 const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** A device or a named pipe is written to: a file must not take its place. */
-async function writeInto(
-  target: string,
-  fill: (sink: Sink) => Promise<Downloaded>,
-): Promise<Downloaded> {
+async function writeInto(target: string, fill: Fill): Promise<Downloaded> {
   const handle = await open(target, 'w');
   try {
     return await fill({
@@ -152,7 +153,7 @@ async function openStaged(
   });
 }
 
-const stdoutSink: Sink = {
+export const stdoutSink: Sink = {
   write: (chunk) =>
     new Promise((resolve, reject) => {
       process.stdout.write(chunk, (error) => (error ? reject(outputFailure(error)) : resolve()));
@@ -162,6 +163,10 @@ const stdoutSink: Sink = {
 
 const silentOn = (name: string) => (sizeBytes: number) =>
   process.stdout.isTTY ? noProgress() : showProgress(name, sizeBytes);
+
+/** Bytes for standard output are not disturbed; a wait before another try is still told. */
+export const silentTelling = (): DownloadTelling =>
+  tellingOf(() => noProgress(), { tellsRetries: true });
 
 /** Lines do not tear the bar, once there is one. */
 function tellingOf(

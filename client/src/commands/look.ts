@@ -1,74 +1,69 @@
 import {
-  type ListAnswer,
-  type ListAnswerEntry,
   type LogAnswer,
   type ReplicaAnswer,
   type StatAnswer,
+  type UsageAnswer,
   urlPathOf,
 } from '@dfs/shared';
-import type { StoreApi } from '../api.ts';
 import { linesOf } from '../lines.ts';
+import { Failures, namedInMessages, reasonOf } from '../messages.ts';
 import { bytesText, print, printJson, printTable, shown, timeText } from '../output.ts';
+import { allSources, isAbsence } from '../remote-paths/sources.ts';
+import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 
 interface JsonOption {
   readonly json?: boolean;
 }
 
-const pageEntries = 1_000;
-
-/** `dfs ls`: a directory's entries, page by page; with `--json` one array, written as it comes. */
-export async function list(
+/** `dfs stat`: everything known of names. */
+export async function statPaths(
   session: Session,
-  path: string,
-  options: JsonOption & { long?: boolean },
+  words: readonly string[],
+  options: JsonOption,
 ): Promise<void> {
-  const urlPath = urlPathOf(session.path(path)).replace(/\/?$/, '/');
-  let count = 0;
-  for await (const entry of entriesOf(session.api, urlPath)) {
-    if (options.json)
-      process.stdout.write(`${count === 0 ? '[\n  ' : ',\n  '}${JSON.stringify(entry)}`);
-    else print(options.long ? longLine(entry) : nameOf(entry));
-    count += 1;
+  const client = new DfsClient(session.api);
+  const failures = new Failures('stat', options);
+  const failed = (text: string, error: unknown) =>
+    failures.add(error, `cannot stat ${namedInMessages(text)}: ${reasonOf(error)}`);
+  const sources = await allSources(session, client, words, (error, word) => failed(word, error));
+  const answers: StatAnswer[] = [];
+  for (const { text, path } of sources) {
+    try {
+      const answer = await client.stat(path);
+      answers.push(answer);
+      if (options.json) continue;
+      if (answers.length > 1) print('');
+      printStat(answer, await usageOf(client, answer));
+    } catch (error) {
+      // One alone is said in the store's own words.
+      if (words.length === 1 && sources.length === 1) throw error;
+      failed(text, error);
+    }
   }
-  if (options.json) print(count === 0 ? '[]' : '\n]');
-}
-
-async function* entriesOf(api: StoreApi, urlPath: string): AsyncGenerator<ListAnswerEntry> {
-  for (let after: string | undefined = ''; after !== undefined; ) {
-    const query = new URLSearchParams({
-      limit: String(pageEntries),
-      ...(after === '' ? {} : { after }),
-    });
-    const page: ListAnswer = await api.getJson(`/fs${urlPath}?${query}`);
-    yield* page.entries;
-    after = page.next;
+  if (options.json && answers.length > 0) {
+    printJson(words.length === 1 && sources.length === 1 ? answers[0] : answers);
   }
+  failures.end();
 }
 
-const nameOf = (entry: ListAnswerEntry) =>
-  shown(entry.name) + (entry.kind === 'directory' ? '/' : '');
-
-function longLine(entry: ListAnswerEntry): string {
-  const size = entry.size === undefined ? '-' : String(entry.size);
-  const kind = `${entry.kind === 'directory' ? 'd' : '-'}${entry.public ? 'p' : '-'}`;
-  return `${kind}  ${size.padStart(14)}  ${timeText(entry.modified)}  ${nameOf(entry)}`;
+/** It may go between the two questions, and is told as it was. */
+async function usageOf(client: DfsClient, { kind, path }: StatAnswer) {
+  if (kind === 'file') return undefined;
+  return client.usage(path).catch((error: unknown) => {
+    if (isAbsence(error)) return undefined;
+    throw error;
+  });
 }
 
-/** `dfs stat`: everything known of a name. */
-export async function statPath(
-  session: Session,
-  path: string,
-  { json }: JsonOption,
-): Promise<void> {
-  const answer = await session.api.getJson<StatAnswer>(
-    `/api/v1/stat${urlPathOf(session.path(path))}`,
-  );
-  if (json) return printJson(answer);
+function printStat(answer: StatAnswer, usage: UsageAnswer | undefined): void {
+  const { copies, copiesSet } = answer;
+  const setText = copiesSet === undefined ? '' : `${copiesSet} set here`;
   const lines: [string, string | undefined][] = [
     ['path', shown(answer.path)],
     ['kind', answer.kind],
     ['size', answer.size === undefined ? undefined : `${answer.size} (${bytesText(answer.size)})`],
+    ['holds', usage && usageText(usage)],
     ['md5', answer.md5],
     ['type', answer.contentType],
     ['id', answer.id],
@@ -76,13 +71,19 @@ export async function statPath(
     ['modified', timeText(answer.modified)],
     ['public', answer.public === undefined ? undefined : String(answer.public)],
     ['primary', answer.primary?.name],
-    ['copies', answer.copies && `${answer.copies.stored} of ${answer.copies.wanted} stored`],
+    [
+      'copies',
+      [copies && `${copies.stored} of ${copies.wanted} stored`, setText].filter(Boolean).join(', '),
+    ],
     ['blobs', answer.blobs && String(answer.blobs.length)],
   ];
   for (const [name, value] of lines) {
-    if (value !== undefined) print(`${name.padEnd(9)} ${value}`);
+    if (value) print(`${name.padEnd(9)} ${value}`);
   }
 }
+
+const usageText = ({ bytes, files, directories }: UsageAnswer) =>
+  `${bytesText(bytes)} in ${files} files and ${directories} directories`;
 
 /** `dfs replicas`: where the copies of a file are. */
 export async function replicas(

@@ -30,6 +30,11 @@ export async function put(
   options: PutCommandOptions,
 ): Promise<void> {
   const { api } = session;
+  if (args.includes('-') && !session.ownsStandardInput) {
+    throw new StoreError('invalid-request', 'Standard input is read by the shell.', {
+      hint: 'Put a file, or pipe to "dfs put -" outside of it.',
+    });
+  }
   const uploads = await planUploads(session, args, options.to);
   const answers: PutAnswer[] = [];
   const failures: Failure[] = [];

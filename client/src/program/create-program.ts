@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { exitCodesText } from '../exit-codes.ts';
 import type { Session } from '../session.ts';
 import type { CommandGroup } from './groups.ts';
+import type { WholeCommand } from './whole-command.ts';
 
 /** Read when asked: only `--version` needs it. */
 const version = () =>
@@ -17,11 +18,12 @@ export interface ProgramOptions {
   readonly groups: readonly CommandGroup[];
   /** Whether failures are said as JSON, by whoever catches them. */
   readonly isJson: boolean;
+  readonly whole: WholeCommand;
 }
 
 /** The `dfs` command with these groups of commands. Parsing rejects with `CommanderError` when it is called wrongly, and never ends the process. */
 export async function createProgram(options: ProgramOptions): Promise<Command> {
-  const { session, groups, isJson } = options;
+  const { session, groups, isJson, whole } = options;
   const program = new Command('dfs')
     .description('A replicated file store on the machines you already have.')
     .configureHelp({ showGlobalOptions: true })
@@ -50,7 +52,7 @@ Examples:
   });
   for (const { heading, load } of groups) {
     program.commandsGroup(heading);
-    (await load())(program, session);
+    (await load())(program, session, whole);
   }
   return program;
 }

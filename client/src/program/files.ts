@@ -56,14 +56,15 @@ Examples:
       await get(session, path, local, options);
     });
   program
-    .command('ls')
-    .description('list a directory')
-    .argument('[path]', 'a directory of the store', '.')
-    .option('-l, --long', 'sizes and times as well')
-    .addOption(json())
-    .addHelpText('after', '\nExample:\n  dfs ls -l /photos')
-    .action(async (path: string, options) => {
-      const { list } = await import('../commands/look.ts');
-      await list(session, path, options);
+    .command('cat')
+    .description('write files to standard output, one after the other')
+    .argument('<path...>', 'paths of the store; patterns such as *.txt are expanded')
+    .addHelpText(
+      'after',
+      "\nExamples:\n  dfs cat notes.txt\n  dfs cat '/logs/2026-*.log' | grep error",
+    )
+    .action(async (words: string[]) => {
+      const { concatenate } = await import('../commands/concatenate.ts');
+      await concatenate(session, words);
     });
 }

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { Session } from '../session.ts';
 import { createProgram } from './create-program.ts';
 import { commandGroups, groupsFor } from './groups.ts';
+import { whole } from './run-command.ts';
 
 const namesOf = async (groups: Parameters<typeof createProgram>[0]['groups']) => {
-  const program = await createProgram({ session: new Session({}), groups, isJson: false });
+  const program = await createProgram({ session: new Session({}), groups, isJson: false, whole });
   return program.commands.map((command) => command.name());
 };
 
@@ -36,6 +37,7 @@ describe('the groups of commands', () => {
       session: new Session({}),
       groups: commandGroups,
       isJson: false,
+      whole,
     });
     for (const command of program.commands) {
       let help = '';

@@ -1,25 +1,54 @@
 import type { Command } from 'commander';
 import type { Session } from '../session.ts';
+import type { WholeCommand } from './whole-command.ts';
 
 /** Commands that belong together: one module, loaded when one of them is called. */
 export interface CommandGroup {
   readonly heading: string;
   /** All that `load` adds, so that a call loads the group of its own command alone. */
   readonly commands: readonly string[];
-  readonly load: () => Promise<(program: Command, session: Session) => void>;
+  readonly load: () => Promise<(program: Command, session: Session, whole: WholeCommand) => void>;
 }
 
 /** In the order of `dfs --help`. */
 export const commandGroups: readonly CommandGroup[] = [
   {
     heading: 'Files:',
-    commands: ['put', 'get', 'ls'],
+    commands: ['put', 'get', 'cat'],
     load: async () => (await import('./files.ts')).addFileCommands,
   },
   {
     heading: 'Whole directories:',
     commands: ['import', 'export', 'push', 'pull'],
     load: async () => (await import('./trees.ts')).addTreeCommands,
+  },
+  {
+    heading: 'The tree:',
+    commands: [
+      'ls',
+      'tree',
+      'find',
+      'du',
+      'cd',
+      'pwd',
+      'mkdir',
+      'touch',
+      'cp',
+      'mv',
+      'rm',
+      'rmdir',
+    ],
+    load: async () => (await import('./tree.ts')).addTreeCommands,
+  },
+  {
+    heading: 'Trash and copies:',
+    commands: ['trash', 'copies'],
+    load: async () => (await import('./keeping.ts')).addKeepingCommands,
+  },
+  {
+    heading: 'Typing commands:',
+    commands: ['shell', 'completion', '__complete'],
+    load: async () => (await import('./shell.ts')).addShellCommands,
   },
   {
     heading: 'Looking:',

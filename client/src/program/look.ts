@@ -8,12 +8,15 @@ export function addLookCommands(program: Command, session: Session): void {
   program
     .command('stat')
     .description('show what is known of a file or directory')
-    .argument('<path>')
+    .argument('<path...>', 'paths of the store; patterns such as *.txt are expanded')
     .addOption(json())
-    .addHelpText('after', '\nExample:\n  dfs stat report.pdf')
-    .action(async (path: string, options) => {
-      const { statPath } = await import('../commands/look.ts');
-      await statPath(session, path, options);
+    .addHelpText(
+      'after',
+      "\nExamples:\n  dfs stat report.pdf\n  dfs stat /photos '/photos/*.jpg' --json",
+    )
+    .action(async (words: string[], options) => {
+      const { statPaths } = await import('../commands/look.ts');
+      await statPaths(session, words, options);
     });
   program
     .command('replicas')

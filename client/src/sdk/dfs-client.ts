@@ -109,12 +109,15 @@ export class DfsClient {
     await this.api.send({ method: 'DELETE', path: withQuery(`/fs${locate(path)}`, query) });
   }
 
-  /** A directory's entries, by name in byte order. Entries that stay come once, whatever else comes and goes meanwhile. */
+  /**
+   * A directory's entries, by name in byte order, those with names above `after`. Entries that stay come once, whatever else comes and
+   * goes meanwhile.
+   */
   async *list(
     path: string,
-    { pageSize = pageEntries }: { pageSize?: number } = {},
+    { pageSize = pageEntries, after: first = '' }: { pageSize?: number; after?: string } = {},
   ): AsyncGenerator<ListAnswerEntry, void, undefined> {
-    for (let after: string | undefined = ''; after !== undefined; ) {
+    for (let after: string | undefined = first; after !== undefined; ) {
       const query = new URLSearchParams({ limit: String(pageSize) });
       if (after !== '') query.set('after', after);
       const page: ListAnswer = await this.api.getJson(`/fs${folder(path)}?${query}`);
