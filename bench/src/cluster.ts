@@ -11,7 +11,7 @@ const startMaxMs = 90_000;
 const stopPatienceMs = 30_000;
 const pollIntervalMs = 50;
 const outputTailBytes = 2_000;
-const nodeCount = 3;
+const usualNodeCount = 3;
 /** What the programs give themselves; taken where the environment of a node cannot be seen. */
 export const usualThreadPoolSize = 16;
 
@@ -41,22 +41,35 @@ export interface Cluster extends ServerUnderTest {
 export const dfsCommand = fileURLToPath(new URL('../../client/bin/dfs.js', import.meta.url));
 
 /**
- * Starts a master, three nodes and a replicator with `dfs up` and waits until all are there.
+ * Starts a master, nodes (three of them) and a replicator with `dfs up` and waits until all are there.
  * Rejects with the end of what they printed when that does not happen.
  */
 export async function startCluster(options: {
   directory: string;
   copies: number;
+  nodes?: number;
+  /** More settings of the programs. */
+  environment?: Readonly<Record<string, string>>;
 }): Promise<Cluster> {
   const dataDirectory = join(options.directory, 'data');
   const outputPath = join(options.directory, 'cluster.log');
   await mkdir(dataDirectory, { recursive: true });
-  const environment = cleanEnvironment(join(options.directory, 'config'));
+  const environment = {
+    ...cleanEnvironment(join(options.directory, 'config')),
+    ...options.environment,
+  };
   const output = await open(outputPath, 'w');
   const child = spawn(
     process.execPath,
     [
-      ...[dfsCommand, 'up', '--data', dataDirectory, '--nodes', String(nodeCount)],
+      ...[
+        dfsCommand,
+        'up',
+        '--data',
+        dataDirectory,
+        '--nodes',
+        String(options.nodes ?? usualNodeCount),
+      ],
       ...['--port', '0', '--no-restart', '--copies', String(options.copies)],
     ],
     { env: environment, stdio: ['ignore', output.fd, output.fd] },
