@@ -1,4 +1,5 @@
 import { type ScrubAnswer, type ScrubbingNode, type ScrubStatus, StoreError } from '@dfs/shared';
+import { findNode } from './node-admin.ts';
 import type { NodeDirectory, NodeSnapshot } from './node-directory.ts';
 
 export interface ScrubsDependencies {
@@ -43,10 +44,4 @@ export class Scrubs {
       }),
     );
   }
-}
-
-function findNode(nodes: readonly NodeSnapshot[], reference: string): NodeSnapshot {
-  const node = nodes.find(({ id, name }) => id === reference || name === reference);
-  if (node) return node;
-  throw new StoreError('not-found', `There is no node ${JSON.stringify(reference)}.`);
 }
