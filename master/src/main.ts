@@ -13,6 +13,7 @@ import { type MasterConfig, readConfig } from './config.ts';
 import { BlobsInUse } from './files/blobs-in-use.ts';
 import { createFileService } from './files/file-service.ts';
 import { defaultFileServiceConfig } from './files/file-service-dependencies.ts';
+import { JournalShipper } from './journal/journal-shipper.ts';
 import type { MetadataRepository } from './metadata/metadata-repository.ts';
 import { makeMetadataAside, openMetadataRepository } from './metadata/open-metadata-repository.ts';
 import { createMetrics } from './metrics.ts';
@@ -96,7 +97,9 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     blobUrlKey: clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey),
     contentTypeOf: guessContentType,
   });
-  const metrics = createMetrics({ metadata, nodes });
+  const shipper = new JournalShipper({ metadata, nodes, clock, logger });
+  const journal = () => shipper.state();
+  const metrics = createMetrics({ metadata, nodes, journal });
   const access = new AccessControl({ clusterKey, onWrongKey: metrics.authenticationFailed });
 
   const grace = new GracePeriod(clock, config.gcGraceMs);
@@ -164,6 +167,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     nodes,
     nodeAdmin,
     repair,
+    journal,
     metrics,
     clock,
     logger,
@@ -196,6 +200,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   repair.start();
   collector.start();
   removal.start();
+  shipper.start();
 
   const shownHost = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host;
   return {
@@ -210,6 +215,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
       await closeServer(publicServer, transfersEndWithinMs);
       await Promise.all([repair.stop(), collector.stop(), removal.stop()]);
       await closeServer(clusterServer, 0);
+      await shipper.stop();
       await queue.close();
       await nodes.close();
       await metadata.close();

@@ -1,6 +1,7 @@
-import type { ReplicationAttempt } from '@dfs/shared';
+import type { JournalAnswer, ReplicationAttempt } from '@dfs/shared';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { NodeDirectory } from './cluster/node-directory.ts';
+import { addJournalGauges } from './journal/journal-gauges.ts';
 import type { MetadataRepository, StoreCounts } from './metadata/metadata-repository.ts';
 
 /** One answered (or aborted) request of the public port. */
@@ -24,10 +25,11 @@ export interface Metrics {
 export interface MetricsDependencies {
   readonly metadata: Pick<MetadataRepository, 'counts'>;
   readonly nodes: Pick<NodeDirectory, 'snapshots'>;
+  readonly journal?: () => JournalAnswer;
 }
 
 /** Makes the master's metrics in a registry of their own. Figures of the process (memory, event loop) are among them. */
-export function createMetrics({ metadata, nodes }: MetricsDependencies): Metrics {
+export function createMetrics({ metadata, nodes, journal }: MetricsDependencies): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -64,6 +66,7 @@ export function createMetrics({ metadata, nodes }: MetricsDependencies): Metrics
       for (const node of nodes.snapshots()) this.inc({ state: node.state });
     },
   });
+  if (journal) addJournalGauges(registers, journal);
   const stored = new StoreGauges(registers);
 
   return {

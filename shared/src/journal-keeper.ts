@@ -37,6 +37,8 @@ export interface KeptSnapshot extends SnapshotName {
   readonly sizeBytes: number;
   /** Of the file, lower-case hex. */
   readonly md5: string;
+  /** By the keeper's clock. */
+  readonly storedAtMs: number;
 }
 
 export interface SnapshotBody {

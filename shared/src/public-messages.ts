@@ -113,6 +113,33 @@ export interface LogAnswer {
   readonly message?: string;
 }
 
+/** How the journal, from which the database can be rebuilt, is kept on nodes. */
+export interface JournalAnswer {
+  /** Of the newest change. */
+  readonly number: number;
+  readonly keepers: readonly {
+    readonly id: NodeId;
+    readonly name: string;
+    /** The newest change that it has. */
+    readonly last: number;
+    readonly lagRecords: number;
+    /** For how long there has been a change that it lacks. */
+    readonly lagSeconds: number;
+    /** It has all changes, but for those of the last moments. */
+    readonly current: boolean;
+    /** The newest snapshot that the database could be rebuilt from. */
+    readonly snapshot?: {
+      readonly from: number;
+      readonly bytes: number;
+      readonly ageSeconds: number;
+    };
+    /** Why it gets nothing at the moment. */
+    readonly error?: string;
+  }[];
+  /** Why nothing is sent to any node. */
+  readonly problem?: string;
+}
+
 /** `GET /api/v1/status`. */
 export interface StatusAnswer {
   readonly version: string;
@@ -158,6 +185,7 @@ export interface StatusAnswer {
   readonly shortOfRoom: readonly { readonly node: NodeName; readonly free: number }[];
   readonly roomIsShort: boolean;
   readonly rebalance: RebalanceAnswer;
+  readonly journal?: JournalAnswer;
 }
 
 /** `POST /api/v1/rebalance` `{cancel?}`, and a part of the status: of the last run when none is running. */

@@ -13,7 +13,7 @@ import type {
   ScrubbingNode,
   StoredBlob,
 } from '@dfs/shared';
-import type { HttpBlobStore } from '@dfs/shared/cluster';
+import type { HttpBlobStore, JournalKeeper } from '@dfs/shared/cluster';
 import type { NodeStore } from './node-directory.ts';
 
 /** A node's store that knows how many transfers of this master it is busy with; an open read counts until its stream ends. */
@@ -28,6 +28,10 @@ export class CountedNodeStore implements NodeStore {
   /** The node as one that reads its blobs again when asked: that is no transfer. */
   get scrubbing(): ScrubbingNode {
     return this.#store;
+  }
+
+  get journal(): JournalKeeper {
+    return this.#store.journal;
   }
 
   put(id: BlobId, body: BlobBody, options: PutOptions): Promise<BlobReceipt> {

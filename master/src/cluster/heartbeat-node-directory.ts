@@ -8,7 +8,7 @@ import {
   type ScrubbingNode,
   StoreError,
 } from '@dfs/shared';
-import { HttpBlobStore, type Logger } from '@dfs/shared/cluster';
+import { HttpBlobStore, type JournalKeeper, type Logger } from '@dfs/shared/cluster';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
 import { CountedNodeStore } from './counted-node-store.ts';
 import type { NodeDirectory, NodeSnapshot, NodeStore } from './node-directory.ts';
@@ -132,6 +132,11 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   /** The node as one that reads its blobs again when asked. Rejects with `unavailable` for an unknown id. */
   scrubbing(id: NodeId): ScrubbingNode {
     return this.#nodeOf(id).store.scrubbing;
+  }
+
+  /** The node as a keeper of the journal. Rejects with `unavailable` for an unknown id. */
+  journalOf(id: NodeId): JournalKeeper {
+    return this.#nodeOf(id).store.journal;
   }
 
   reserve(id: NodeId, sizeBytes: number): () => void {

@@ -23,6 +23,8 @@ export interface GroupCommitParts {
   readonly clock: Clock;
   readonly logger?: { warn(message: string, fields?: Readonly<Record<string, unknown>>): void };
   readonly caches: MetadataCaches;
+  /** Hears the number of the journal's newest row after each commit that wrote one. */
+  readonly onJournal?: (number: number) => void;
   /** How many copies are wanted where no directory and no file says a number. */
   readonly configuredCopies: number;
 }
@@ -134,10 +136,12 @@ export class GroupCommit {
       await this.#handleFailure(batch, storeErrorOf(error));
       return;
     }
+    const isLonger = written.journalNumber > this.#journalNumber;
     this.#journalNumber = written.journalNumber;
     // Before anyone hears of it: who knows that a write took place must read it.
     this.#parts.caches.accept(written.draft);
     this.#parts.caches.settle();
+    if (isLonger) this.#parts.onJournal?.(written.journalNumber);
     settle(batch, written.outcomes);
   }
 

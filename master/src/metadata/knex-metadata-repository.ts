@@ -30,6 +30,7 @@ import { decideDirectory } from './decisions/directories.ts';
 import { decideTouch } from './decisions/touch.ts';
 import { GroupCommit, type GroupCommitParts } from './group-commit.ts';
 import { compareInventory } from './inventory-comparison.ts';
+import { type JournalLine, journalExtent, journalLines, pruneJournal } from './journal-rows.ts';
 import { MetadataCaches } from './metadata-caches.ts';
 import type {
   BindOutcome,
@@ -101,6 +102,7 @@ export class KnexMetadataRepository implements MetadataRepository {
   readonly #copies: CopiesReader;
   readonly #overview: OverviewReader;
   readonly restore: MetadataRestore;
+  readonly #journalListeners = new Set<(number: number) => void>();
   #identity: ClusterIdentity;
   #closing: Promise<void> | undefined;
 
@@ -115,6 +117,9 @@ export class KnexMetadataRepository implements MetadataRepository {
       ...(logger === undefined ? {} : { logger }),
       caches,
       configuredCopies,
+      onJournal: (number) => {
+        for (const listener of this.#journalListeners) listener(number);
+      },
     });
     this.#changes = new TreeWrites(this.#writes, clock);
     this.#tree = new TreeReader({ database, caches, configuredCopies });
@@ -430,6 +435,24 @@ export class KnexMetadataRepository implements MetadataRepository {
   async journalRecords(after: number, limit: number): Promise<readonly JournalRecord[]> {
     const { epoch } = this.#identity;
     return readJournal(this.#parts.database, { after, limit, epoch });
+  }
+
+  onJournal(listener: (number: number) => void): () => void {
+    this.#journalListeners.add(listener);
+    return () => this.#journalListeners.delete(listener);
+  }
+
+  journalLines(after: number, maxBytes: number): Promise<readonly JournalLine[]> {
+    const { epoch } = this.#identity;
+    return journalLines(this.#parts.database, { after, maxBytes, epoch });
+  }
+
+  journalExtent(): Promise<{ readonly first: number; readonly last: number } | undefined> {
+    return journalExtent(this.#parts.database);
+  }
+
+  pruneJournal(through: number): Promise<number> {
+    return pruneJournal(this.#writes, through);
   }
 
   snapshot({ isConsistent }: { readonly isConsistent: boolean }): AsyncIterable<string> {

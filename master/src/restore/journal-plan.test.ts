@@ -12,7 +12,14 @@ const kept = (nodeId: NodeId, runs: readonly Run[], snapshots: readonly Snapshot
     nodeId,
     status: {
       runs: runs.map(([epoch, first, last]) => ({ epoch, first, last })),
-      snapshots: snapshots.map(([epoch, from, to]) => ({ epoch, from, to, sizeBytes: 1, md5: '' })),
+      snapshots: snapshots.map(([epoch, from, to]) => ({
+        epoch,
+        from,
+        to,
+        sizeBytes: 1,
+        md5: '',
+        storedAtMs: 0,
+      })),
     },
   }) satisfies KeptJournal;
 

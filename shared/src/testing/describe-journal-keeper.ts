@@ -195,6 +195,7 @@ export function describeJournalKeeper(
           to: 3,
           sizeBytes: bytes.byteLength,
           md5: md5Of(bytes),
+          storedAtMs: expect.any(Number),
         });
         expect((await keeper.journalStatus()).snapshots).toEqual([kept]);
         const opened = await keeper.openSnapshot({ epoch: 1, from: 3 });

@@ -109,7 +109,13 @@ export class MemoryJournal implements JournalKeeper {
       throw new StoreError('conflict', 'A newer snapshot is kept.');
     }
     const to = this.#endOf(bytes, name);
-    const kept = { ...name, to, sizeBytes: bytes.byteLength, md5: md5Of(bytes) };
+    const kept = {
+      ...name,
+      to,
+      sizeBytes: bytes.byteLength,
+      md5: md5Of(bytes),
+      storedAtMs: Date.now(),
+    };
     const others = this.#snapshots.filter(
       (each) => each.epoch !== name.epoch || each.from !== name.from,
     );

@@ -23,7 +23,12 @@ const pattern = /^snapshot-(\d{1,16})-(\d{16})-(\d{16})-([0-9a-f]{32})\.ndjson\.
 const padded = (number: number) => String(number).padStart(16, '0');
 
 /** All that is known of a snapshot stands in the name of its file, so that both appear at once. */
-export const snapshotFileName = ({ epoch, from, to, md5 }: Omit<KeptSnapshot, 'sizeBytes'>) =>
+export const snapshotFileName = ({
+  epoch,
+  from,
+  to,
+  md5,
+}: Omit<KeptSnapshot, 'sizeBytes' | 'storedAtMs'>) =>
   `snapshot-${epoch}-${padded(from)}-${padded(to)}-${md5}.ndjson.gz`;
 
 export async function readSnapshotFile(
@@ -32,9 +37,9 @@ export async function readSnapshotFile(
 ): Promise<KeptSnapshot | undefined> {
   const match = pattern.exec(fileName);
   if (!match) return undefined;
-  const { size } = await stat(join(directory, fileName));
+  const { size, mtimeMs } = await stat(join(directory, fileName));
   const [epoch, from, to] = match.slice(1, 4).map(Number) as [number, number, number];
-  return { epoch, from, to, md5: match[4] ?? '', sizeBytes: size };
+  return { epoch, from, to, md5: match[4] ?? '', sizeBytes: size, storedAtMs: Math.round(mtimeMs) };
 }
 
 /** The newest first. */
@@ -94,7 +99,9 @@ export async function stageSnapshot(staging: StageSnapshot): Promise<KeptSnapsho
     }
     await syncFile(file);
     await closeFile(file);
-    return { ...name, to: found?.to ?? name.from, md5, sizeBytes };
+    const { mtimeMs } = await stat(stagedPath);
+    const storedAtMs = Math.round(mtimeMs);
+    return { ...name, to: found?.to ?? name.from, md5, sizeBytes, storedAtMs };
   } catch (error) {
     if (fd !== undefined) {
       await closeFile(fd).catch(() => undefined);

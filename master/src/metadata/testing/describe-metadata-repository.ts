@@ -5,6 +5,7 @@ import { describeCopies } from './copies-suite.ts';
 import { describeCopiesWanted } from './copies-wanted-suite.ts';
 import { describeHealing } from './healing-suite.ts';
 import { describeInventories } from './inventory-suite.ts';
+import { describeJournal } from './journal-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
 import { describeMoving } from './moving-suite.ts';
@@ -30,6 +31,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('healing', () => describeHealing(open));
     describe('collection', () => describeCollection(open));
     describe('keeping', () => describeKeeping(open));
+    describe('the journal', () => describeJournal(open));
     describe('snapshots', () => describeSnapshots(open));
     describe('restores', () => describeRestores(open));
     describe('the trash', () => describeTrash(open));

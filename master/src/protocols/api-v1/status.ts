@@ -42,7 +42,7 @@ export class StatusReader {
   }
 
   async status(): Promise<StatusAnswer> {
-    const { metadata, nodes, repair, version, config } = this.#front;
+    const { metadata, nodes, repair, journal, version, config } = this.#front;
     const counts = await metadata.counts();
     const snapshots = nodes.snapshots();
     const recovery = nodes.recovery();
@@ -78,6 +78,7 @@ export class StatusReader {
         .map((node) => ({ node: nameOf(node), free: node.freeBytes })),
       roomIsShort: roomIsShort(snapshots, config.copies),
       rebalance: rebalanceAnswerOf(repair.rebalance.progress(snapshots)),
+      ...(journal ? { journal: journal() } : {}),
     };
   }
 

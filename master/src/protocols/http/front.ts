@@ -1,4 +1,4 @@
-import { type Clock, parseUrlPath, StoreError } from '@dfs/shared';
+import { type Clock, type JournalAnswer, parseUrlPath, StoreError } from '@dfs/shared';
 import type { AccessControl } from '../../access/access-control.ts';
 import type { NodeAdmin } from '../../cluster/node-admin.ts';
 import type { NodeDirectory } from '../../cluster/node-directory.ts';
@@ -46,6 +46,8 @@ export interface Front {
   readonly nodes: NodeDirectory;
   readonly nodeAdmin: NodeAdmin;
   readonly repair: FrontRepair;
+  /** How the journal is kept on nodes. */
+  readonly journal?: () => JournalAnswer;
   readonly clock: Clock;
   readonly config: FrontConfig;
   readonly version: string;
