@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   baseNameOf,
@@ -55,8 +55,10 @@ export async function importPath(
   const isInto = found?.kind === 'directory' || dfsPath.endsWith('/');
   const target = isInto ? childOf(remote, checkName(basename(local))) : remote;
   if (target === rootPath) throw isRoot();
-  const transfer = transferOf(session, 'push', { local, remote: target }, options);
-  const folder = { ...transfer, local: dirname(local), remote: parentOf(target) };
+  // A link that is named itself is followed.
+  const file = await realpath(local);
+  const transfer = transferOf(session, 'push', { local: file, remote: target }, options);
+  const folder = { ...transfer, local: dirname(file), remote: parentOf(target) };
   finish(transfer, await withFolders(folder, [], (folders) => sendFile(folders, transfer)));
 }
 
@@ -108,7 +110,16 @@ function finish(transfer: TreeTransfer, report: MirrorReport): void {
       ? `import of ${shown(local)} to ${shown(remote)}`
       : `export of ${shown(remote)} to ${shown(local)}`;
   const facts = { local, path: remote };
-  process.exitCode = printReport({ title, report, isDryRun, isJson, namesPaths: false, facts });
+  const target = direction === 'push' ? 'in the store' : 'here';
+  process.exitCode = printReport({
+    title,
+    report,
+    isDryRun,
+    isJson,
+    namesPaths: false,
+    target,
+    facts,
+  });
 }
 
 /** One file: the names of both sides may differ. */

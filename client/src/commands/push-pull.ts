@@ -57,7 +57,16 @@ async function synchronise(
         ? `push of ${shown(local)} to ${shown(remote)}`
         : `pull of ${shown(remote)} to ${shown(local)}`;
     const facts = { local, path: remote };
-    process.exitCode = printReport({ title, report, isDryRun, isJson, namesPaths: true, facts });
+    const target = direction === 'push' ? 'in the store' : 'here';
+    process.exitCode = printReport({
+      title,
+      report,
+      isDryRun,
+      isJson,
+      namesPaths: true,
+      target,
+      facts,
+    });
   } finally {
     await state.close();
   }

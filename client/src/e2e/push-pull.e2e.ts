@@ -100,6 +100,29 @@ describe('push and pull', () => {
     );
   });
 
+  it('go from the folder that "dfs cd" led to, and . is that one', async () => {
+    fillFolder(local, { 'photos/a': 'a', b: 'b' });
+    for (const args of [
+      ['mkdir', '-p', `${remote}/here`],
+      ['cd', `${remote}/here`],
+    ])
+      expect((await cluster.dfs(args)).code).toBe(0);
+    try {
+      const named = await cluster.dfs(['push', 'photos'], { cwd: local });
+      expect([named.code, named.stderr]).toEqual([0, '']);
+      expect(named.stdout).toContain(`${remote}/here/photos: 1 new`);
+      const current = await cluster.dfs(['push'], { cwd: join(local, 'photos') });
+      expect(current.stdout).toContain(`${remote}/here: 1 new`);
+      const above = await cluster.dfs(['push', '..'], { cwd: join(local, 'photos') });
+      expect(above.stdout).toContain(`${remote}: 2 new`);
+      expect(Object.keys(await stored()).sort()).toEqual(
+        ['b', 'here', 'here/a', 'here/photos', 'here/photos/a', 'photos', 'photos/a'].sort(),
+      );
+    } finally {
+      await cluster.dfs(['cd', '/']);
+    }
+  });
+
   it('delete with --delete alone, and --dry-run shows what that would be', async () => {
     fillFolder(local, { a: 'a', 'gone/b': 'b', 'gone/deep/c': 'c', 'stays/d': 'd' });
     await synchronise('push');

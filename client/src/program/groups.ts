@@ -20,7 +20,7 @@ export const commandGroups: readonly CommandGroup[] = [
   {
     heading: 'Whole directories:',
     commands: ['import', 'export', 'push', 'pull'],
-    load: async () => (await import('./trees.ts')).addTreeCommands,
+    load: async () => (await import('./folders.ts')).addFolderCommands,
   },
   {
     heading: 'The tree:',

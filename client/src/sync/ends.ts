@@ -1,5 +1,6 @@
 import { StoreError } from '@dfs/shared';
 import type { Progress } from '../progress.ts';
+import { codeOf } from '../retry.ts';
 import { ChangedWhileRead } from '../trees/hash-cache.ts';
 import type { LocalFolder } from '../trees/local-folder.ts';
 import { isSameStamp } from '../trees/local-tree.ts';
@@ -77,7 +78,7 @@ export function endsOfPush({ local, remote, progress }: EndsOptions): Ends {
     removeFile: async (file) => remote.removeFile(file.path, await md5Of(file)),
     removeDirectory: (path) => remote.removeDirectory(path),
     setModified: (path, modifiedMs) => remote.setModified(path, modifiedMs),
-    isSourceGone: (error) => (error as NodeJS.ErrnoException).code === 'ENOENT',
+    isSourceGone: (error) => codeOf(error) === 'ENOENT',
   };
 }
 

@@ -22,6 +22,7 @@ function printed(
     report,
     isDryRun: false,
     isJson: false,
+    target: 'in the store',
     namesPaths: true,
     facts: { path: '/a' },
     terminal,

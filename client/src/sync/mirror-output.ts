@@ -11,6 +11,8 @@ export interface MirrorOutput {
   readonly report: MirrorReport;
   readonly isDryRun: boolean;
   readonly isJson: boolean;
+  /** Where the target is, in words. */
+  readonly target: 'here' | 'in the store';
   /** Whether each path is named, not only counted. */
   readonly namesPaths: boolean;
   /** More members of the JSON object. */
@@ -37,15 +39,15 @@ const ownTerminal = (): Terminal => ({
 /** Lists longer than this are cut for people. */
 const troublesMax = 20;
 
-const heldTexts: Readonly<Record<HeldReason, string>> = {
+const heldTexts = (target: MirrorOutput['target']): Readonly<Record<HeldReason, string>> => ({
   'both-changed': 'changed on both sides',
-  'target-changed': 'changed at the target only',
+  'target-changed': `changed ${target} only`,
   'never-synchronised': 'different on both sides, and never pushed or pulled',
-  'other-kind': 'a file on one side and a directory on the other; replaced with --delete',
-  'changed-meanwhile': 'changed meanwhile',
-  'not-empty': 'a directory that is not empty',
-  'in-the-way': 'something else is in the way',
-};
+  'other-kind': 'a file on one side and a directory on the other',
+  'changed-meanwhile': `changed ${target} meanwhile`,
+  'not-empty': `a directory that is not empty ${target}`,
+  'in-the-way': `something else is in the way ${target}`,
+});
 
 /** Prints the report and gives the exit code: 0 only when all that should be equal is. */
 export function printReport(output: MirrorOutput): number {
@@ -86,13 +88,13 @@ class ReportText {
     this.#terminal = terminal;
   }
 
-  print({ title, report, isDryRun, namesPaths }: MirrorOutput): void {
+  print({ title, report, isDryRun, namesPaths, target }: MirrorOutput): void {
     if (namesPaths) {
       this.#group(isDryRun ? 'would be new' : 'new', report.created, colours.green);
       this.#group(isDryRun ? 'would be updated' : 'updated', report.updated, colours.yellow);
       this.#group(isDryRun ? 'would be deleted' : 'deleted', report.deleted, colours.red);
     }
-    this.#troubles(report);
+    this.#troubles(report, target);
     const files = (paths: readonly string[]) => paths.filter((path) => !path.endsWith('/')).length;
     const parts = [
       `${files(report.created)} new`,
@@ -120,19 +122,24 @@ class ReportText {
       out.write(`${this.#in(colour, `  ${shown(path)}`, out)}\n`);
   }
 
-  #troubles({ held, skipped, failed }: MirrorReport): void {
+  #troubles({ held, skipped, failed }: MirrorReport, target: MirrorOutput['target']): void {
+    const texts = heldTexts(target);
     const reasons = new Map<string, number>();
     for (const { reason } of skipped) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     for (const [reason, count] of reasons) this.#say(`skipped ${count}: ${reason}`);
     const unread = skipped.filter(({ isFailure }) => isFailure);
     this.#list(unread, ({ path, reason }) => `${shown(path)}: skipped, ${reason}`);
     this.#list(held, ({ path, reason, message }) => {
-      const why = message === undefined ? heldTexts[reason] : `${heldTexts[reason]}: ${message}`;
+      const why = message === undefined ? texts[reason] : `${texts[reason]}: ${message}`;
       return `${shown(path)}: left alone, ${why}`;
     });
     if (held.some(({ reason }) => forceable.has(reason))) {
-      const hint = '--force overwrites what is left alone; the other direction takes it over.';
-      this.#terminal.error.write(`     ${hint}\n`);
+      this.#hint('--force overwrites what is left alone; the other direction takes it over.');
+    }
+    if (held.some(({ reason }) => reason === 'other-kind')) {
+      this.#hint(
+        'A file takes the place of a directory, or the reverse, with push or pull --delete.',
+      );
     }
     this.#list(failed, ({ path, error }) => `${shown(path)}: ${messageOf(error)}`);
   }
@@ -146,6 +153,10 @@ class ReportText {
     const { error } = this.#terminal;
     const line = `dfs: ${text}`;
     error.write(`${colour === undefined ? line : this.#in(colour, line, error)}\n`);
+  }
+
+  #hint(text: string): void {
+    this.#terminal.error.write(`     ${text}\n`);
   }
 
   /** Colours are for terminals, and for people who want them. */

@@ -82,11 +82,13 @@ export async function withFolders<T>(
     mayBeMissing: direction === 'push',
     say: progress.sayRetry,
   });
+  // A shell ends what is under way itself, and lives on.
+  const signals = session.api.signal === undefined ? endingSignals : [];
   const onSignal = (signal: NodeJS.Signals) => {
     local.abandon();
     process.exit(signal === 'SIGINT' ? 130 : 143);
   };
-  for (const signal of endingSignals) process.once(signal, onSignal);
+  for (const signal of signals) process.once(signal, onSignal);
   try {
     if (process.stderr.isTTY && !isDryRun) {
       // The display alone asks for it: nothing waits, and nothing fails with it.
@@ -94,7 +96,7 @@ export async function withFolders<T>(
     }
     return await work({ local, remote, progress });
   } finally {
-    for (const signal of endingSignals) process.off(signal, onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
     progress.stop();
     await hashes.close();
   }

@@ -10,7 +10,7 @@ const transfers = () =>
 const dryRun = () => new Option('-n, --dry-run', 'change nothing: say what would be done');
 
 /** Whole directories to the store and back. */
-export function addTreeCommands(program: Command, session: Session): void {
+export function addFolderCommands(program: Command, session: Session): void {
   program
     .command('import')
     .description('store a file or a whole directory of this machine')
@@ -95,7 +95,7 @@ function addSynchroniser(program: Command, command: Synchroniser): void {
   program
     .command(name)
     .description(description)
-    .argument('[path]', 'the folder, from the current one here and from "dfs cd" there', '.')
+    .argument('[local path]', 'the folder, from the current one here and from "dfs cd" there', '.')
     .option('--remote <path>', 'the folder of the store, where it has another path')
     .option('--delete', `delete at the ${target} what the ${source} does not have`)
     .option('--force', `overwrite what changed at the ${target} since the last push or pull`)
