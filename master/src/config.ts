@@ -23,6 +23,8 @@ export interface MasterConfig {
   /** What copies made by repair and rebalancing may take per second together; undefined: no limit. */
   readonly repairBytesPerSecond: number | undefined;
   readonly gcGraceMs: number;
+  /** 0: what is removed or replaced is gone at once. */
+  readonly trashTtlMs: number;
   readonly logKeepMs: number;
   readonly logLevel: LogLevel;
 }
@@ -56,6 +58,7 @@ export function readConfig(
       ? read.bytes('DFS_REPAIR_BYTES_PER_SECOND', 0, { min: 1 })
       : undefined,
     gcGraceMs: read.durationMs('DFS_GC_GRACE', 15 * 60_000),
+    trashTtlMs: read.durationMs('DFS_TRASH_TTL', 24 * 3_600_000),
     logKeepMs: read.durationMs('DFS_LOG_KEEP', 30 * 86_400_000, { min: 1_000 }),
     logLevel: read.choice('DFS_LOG_LEVEL', 'info', logLevels),
   };

@@ -30,6 +30,7 @@ import { ReplicationHints } from './replication/replication-hints.ts';
 import { nodeSourceOf } from './restore/node-source.ts';
 import { Restorer } from './restore/restorer.ts';
 import { createPublicServer } from './server.ts';
+import { TreeUpkeep } from './upkeep/tree-upkeep.ts';
 
 /** How long a sender on the public port may pause, and a reader: people pause a video. */
 const uploadIdleMs = 60_000;
@@ -96,10 +97,12 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     config: { ...defaultFileServiceConfig, ...config },
     blobUrlKey: clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey),
     contentTypeOf: guessContentType,
+    onTrashExpired: () => upkeep.trash.wake(),
   });
   const shipper = new JournalShipper({ metadata, nodes, clock, logger });
   const journal = () => shipper.state();
-  const metrics = createMetrics({ metadata, nodes, journal });
+  const sizesLagMs = () => upkeep.sizes.lagMs();
+  const metrics = createMetrics({ metadata, nodes, journal, sizesLagMs });
   const access = new AccessControl({ clusterKey, onWrongKey: metrics.authenticationFailed });
 
   const grace = new GracePeriod(clock, config.gcGraceMs);
@@ -114,6 +117,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const loops = { metadata, nodes, queue, inventories, clock, logger, random, config };
   const repair = new RepairLoop(loops);
   const collector = new Collector({ ...loops, blobsInUse: inUse, grace });
+  const upkeep = new TreeUpkeep({ ...loops, repair });
 
   const scrubs = new Scrubs({ nodes, scrubbing: (id) => nodes.scrubbing(id) });
   const care = {
@@ -201,6 +205,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   collector.start();
   removal.start();
   shipper.start();
+  upkeep.start();
 
   const shownHost = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host;
   return {
@@ -213,7 +218,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     /** No new work first, then the loops, then what they stand on. */
     stop: async () => {
       await closeServer(publicServer, transfersEndWithinMs);
-      await Promise.all([repair.stop(), collector.stop(), removal.stop()]);
+      await Promise.all([repair.stop(), collector.stop(), removal.stop(), upkeep.stop()]);
       await closeServer(clusterServer, 0);
       await shipper.stop();
       await queue.close();

@@ -26,10 +26,13 @@ export interface MetricsDependencies {
   readonly metadata: Pick<MetadataRepository, 'counts'>;
   readonly nodes: Pick<NodeDirectory, 'snapshots'>;
   readonly journal?: () => JournalAnswer;
+  /** For how long sizes of directories have been behind, ms. */
+  readonly sizesLagMs: () => number;
 }
 
 /** Makes the master's metrics in a registry of their own. Figures of the process (memory, event loop) are among them. */
-export function createMetrics({ metadata, nodes, journal }: MetricsDependencies): Metrics {
+export function createMetrics(dependencies: MetricsDependencies): Metrics {
+  const { metadata, nodes, journal, sizesLagMs } = dependencies;
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -67,6 +70,14 @@ export function createMetrics({ metadata, nodes, journal }: MetricsDependencies)
     },
   });
   if (journal) addJournalGauges(registers, journal);
+  new Gauge({
+    name: 'dfs_sizes_lag_seconds',
+    help: 'For how long sizes of directories have not known all that is below them; 0: they do.',
+    registers,
+    collect() {
+      this.set(sizesLagMs() / 1000);
+    },
+  });
   const stored = new StoreGauges(registers);
 
   return {
@@ -93,6 +104,8 @@ class StoreGauges {
   readonly #withoutCopy: Gauge;
   readonly #files: Gauge;
   readonly #bytes: Gauge;
+  readonly #trashFiles: Gauge;
+  readonly #trashBytes: Gauge;
 
   constructor(registers: Registry[]) {
     this.#replicas = new Gauge({
@@ -117,9 +130,21 @@ class StoreGauges {
       help: 'Bytes of all files, each counted once whatever its copies.',
       registers,
     });
+    this.#trashFiles = new Gauge({
+      name: 'dfs_trash_files',
+      help: 'Files in the trash, those that are still to be collected included.',
+      registers,
+    });
+    this.#trashBytes = new Gauge({
+      name: 'dfs_trash_bytes',
+      help: 'Bytes of the files in the trash, each counted once whatever its copies.',
+      registers,
+    });
   }
 
   set(counts: StoreCounts): void {
+    this.#trashFiles.set(counts.trash.files);
+    this.#trashBytes.set(counts.trash.bytes);
     const { replicas } = counts;
     for (const [state, value] of Object.entries(replicas)) this.#replicas.set({ state }, value);
     this.#wanted.set(replicas.wanted + replicas.corrupt + counts.blobsShort);

@@ -22,6 +22,7 @@ import { InventoryCheck } from './replication/inventory-check.ts';
 import { LeasedReplicationQueue } from './replication/leased-replication-queue.ts';
 import { RepairLoop } from './replication/repair-loop.ts';
 import { seededRandom } from './replication/test-fixtures.ts';
+import { TreeUpkeep } from './upkeep/tree-upkeep.ts';
 
 const nodeTimeoutMs = 15_000;
 const replaceAfterMs = 60_000;
@@ -36,6 +37,7 @@ interface Parts {
   readonly clock: FakeClock;
   readonly metadata: MetadataRepository;
   readonly remove: () => Promise<void>;
+  readonly trashTtlMs: number;
 }
 
 /** What a running master consists of, besides its database and its nodes. */
@@ -44,6 +46,7 @@ interface Master {
   readonly queue: LeasedReplicationQueue;
   readonly repair: RepairLoop;
   readonly collector: Collector;
+  readonly upkeep: TreeUpkeep;
   readonly files: FileService;
 }
 
@@ -57,6 +60,7 @@ export class SimulatedCluster {
   readonly nodes: TestNodes;
   readonly #random: () => number;
   readonly #remove: () => Promise<void>;
+  readonly #trashTtlMs: number;
   readonly #dead = new Set<NodeId>();
   readonly #logger = recordingLogger().logger;
   #master: Master;
@@ -71,7 +75,8 @@ export class SimulatedCluster {
   /** The answer of the next bind gets lost after its commit. */
   losesNextBind = false;
 
-  private constructor({ seed, clock, metadata, remove }: Parts) {
+  private constructor({ seed, clock, metadata, remove, trashTtlMs }: Parts) {
+    this.#trashTtlMs = trashTtlMs;
     this.clock = clock;
     this.metadata = metadata;
     this.#remove = remove;
@@ -81,7 +86,8 @@ export class SimulatedCluster {
     this.#master = this.#startMaster();
   }
 
-  static async open(seed: number): Promise<SimulatedCluster> {
+  /** Without a time what is removed or replaced is gone at once. */
+  static async open(seed: number, trashTtlMs = 0): Promise<SimulatedCluster> {
     const clock = new FakeClock();
     const { path, remove } = await temporaryDirectory();
     const metadata = await openMetadataRepository({
@@ -89,7 +95,7 @@ export class SimulatedCluster {
       clock,
       copies,
     });
-    return new SimulatedCluster({ seed, clock, metadata, remove });
+    return new SimulatedCluster({ seed, clock, metadata, remove, trashTtlMs });
   }
 
   get files(): FileService {
@@ -156,6 +162,7 @@ export class SimulatedCluster {
   }
 
   async collect(): Promise<void> {
+    await this.#master.upkeep.step();
     await this.#master.collector.step();
   }
 
@@ -226,6 +233,7 @@ export class SimulatedCluster {
     repair.listen();
     const keep = { gcGraceMs, logKeepMs: 86_400_000 };
     const collector = new Collector({ ...common, blobsInUse, grace, config: keep });
+    const upkeep = new TreeUpkeep({ ...common, repair, config: { copies, gcGraceMs } });
     const files = createFileService({
       metadata,
       nodes,
@@ -237,6 +245,7 @@ export class SimulatedCluster {
       config: {
         copies,
         minCopies: 1,
+        trashTtlMs: this.#trashTtlMs,
         segmentBytes: 1_500,
         heldBodyBytes: 800,
         heldTotalBytes: 10_000,
@@ -250,13 +259,14 @@ export class SimulatedCluster {
         clock.advance(ms);
       },
     });
-    return { inUse, queue, repair, collector, files };
+    return { inUse, queue, repair, collector, upkeep, files };
   }
 
   async #stopMaster(): Promise<void> {
     await this.idle();
     await this.#master.repair.stop();
     await this.#master.collector.stop();
+    await this.#master.upkeep.stop();
     await this.#master.queue.close();
   }
 

@@ -50,6 +50,11 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--replace-after <time>', 'DFS_REPLACE_AFTER', 'when a node that is down is made up for'],
       ['--heartbeat-every <time>', 'DFS_HEARTBEAT_EVERY', 'how often nodes report'],
       ['--gc-grace <time>', 'DFS_GC_GRACE', 'how long deleted content stays on nodes'],
+      [
+        '--trash-ttl <time>',
+        'DFS_TRASH_TTL',
+        'how long what is removed or replaced can be brought back',
+      ],
       ['--instance-name <name>', 'DFS_INSTANCE_NAME', 'its name'],
       ['--log-keep <time>', 'DFS_LOG_KEEP', 'how long the log of copies is kept'],
     ],

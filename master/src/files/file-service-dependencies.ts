@@ -12,6 +12,8 @@ export interface FileServiceConfig {
   readonly copies: number;
   /** How many of them hold it before an upload is acknowledged. */
   readonly minCopies: number;
+  /** How long what was removed or replaced can be brought back, ms; 0: not at all. */
+  readonly trashTtlMs: number;
   /** A longer body becomes several blobs. */
   readonly segmentBytes: number;
   /** A body up to this is held until a node answered. */
@@ -51,11 +53,14 @@ export interface FileServiceSettings {
   readonly wait?: Wait;
   /** By default random ids that sort by time. */
   readonly newBlobId?: () => BlobId;
+  /** Called when something that is to be collected came to the trash, so that nobody has to look for it. */
+  readonly onTrashExpired?: () => void;
 }
 
 /** The same with what its parts share. */
 export interface FileServiceDependencies extends FileServiceSettings {
   readonly wait: Wait;
   readonly newBlobId: () => BlobId;
+  readonly onTrashExpired: () => void;
   readonly held: HeldBytes;
 }

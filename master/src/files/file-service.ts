@@ -8,6 +8,7 @@ import type { FileRef, FileService, ReplicaInfo } from './file-types.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { locateBlob } from './locate-blob.ts';
 import { mustServe } from './serving.ts';
+import { createTrash } from './trash-service.ts';
 import { createTree } from './tree-service.ts';
 import { createUploads } from './uploads.ts';
 
@@ -17,6 +18,7 @@ export function createFileService(settings: FileServiceSettings): FileService {
     ...settings,
     wait: settings.wait ?? wait,
     newBlobId: settings.newBlobId ?? newBlobId,
+    onTrashExpired: settings.onTrashExpired ?? (() => undefined),
     held: new HeldBytes(settings.config.heldTotalBytes),
   };
   const { metadata, nodes } = dependencies;
@@ -39,6 +41,7 @@ export function createFileService(settings: FileServiceSettings): FileService {
   return {
     ...uploads,
     ...createTree(dependencies, uploads),
+    ...createTrash(dependencies),
     find,
     async stat(ref) {
       const named = await get(ref);

@@ -80,8 +80,7 @@ export interface ReplicaInfo {
 }
 
 /** The one file service: every protocol is a thin front over it. No HTTP, no SQL, no queue in its words. */
-export interface FileService
-  extends Omit<TreeService, 'copy' | 'usage' | 'listTrash' | 'restoreFromTrash' | 'emptyTrash'> {
+export interface FileService extends TreeService {
   /**
    * Stores a body and binds its name. Rejects: `digest-mismatch`, `incomplete-body`, `cancelled` (client gone), `precondition-failed`, `not-a-directory`, `is-a-directory`,
    * `no-room` (all nodes lack room), `unavailable` (no node took it; `retryAfterSeconds` set), `in-recovery`. Nothing is bound after a rejection.

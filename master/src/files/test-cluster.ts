@@ -75,6 +75,7 @@ export class TestCluster {
         copies: 3,
         minCopies: 1,
         segmentBytes: 2 ** 30,
+        trashTtlMs: 86_400_000,
         ...defaultFileServiceConfig,
         ...options.config,
       },

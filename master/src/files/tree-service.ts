@@ -1,12 +1,14 @@
 import { Readable } from 'node:stream';
 import { type FilePath, StoreError } from '@dfs/shared';
 import type { BindCondition } from '../metadata/metadata-repository.ts';
+import type { TrashTime } from '../metadata/tree-changes.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 import type { FileService } from './file-types.ts';
 import { mustServe, mustServeChanges } from './serving.ts';
+import { trashUntil } from './trash-time.ts';
 import type { TouchOptions, TreeService } from './tree-types.ts';
 
-type Tree = Omit<TreeService, 'copy' | 'usage' | 'listTrash' | 'restoreFromTrash' | 'emptyTrash'>;
+type Tree = Omit<TreeService, 'listTrash' | 'restoreFromTrash' | 'emptyTrash'>;
 
 /** What people do in a tree: each call is one of the repository's, which decides; what has to be uploaded for it goes through `put`. */
 export function createTree(
@@ -27,20 +29,30 @@ export function createTree(
       return { isNew };
     },
 
-    async remove(path, { skipTrash: _, ...options } = {}) {
+    async remove(path, { skipTrash = false, ...options } = {}) {
       mustServeChanges(dependencies);
-      await metadata.removeEntry(path, options);
+      const time = skipTrash ? {} : trashUntil(dependencies);
+      await metadata.removeEntry(path, { ...options, ...time });
+      gaveUp(time);
     },
 
     async move({ from, to, overwrite, ...rest }) {
       mustServeChanges(dependencies);
-      const { isNew } = await metadata.moveEntry({
-        from,
-        to,
-        overwrite,
-        source: conditionOf(rest),
-      });
+      const time = trashUntil(dependencies);
+      const source = conditionOf(rest);
+      const { isNew } = await metadata.moveEntry({ from, to, overwrite, source, ...time });
+      if (!isNew) gaveUp(time);
       return { isNew };
+    },
+
+    async copy({ from, to, overwrite, depth, signal, ...rest }) {
+      mustServeChanges(dependencies);
+      const time = trashUntil(dependencies);
+      const condition = conditionOf(rest);
+      const request = { from, to, overwrite, depth, condition, signal, ...time };
+      const outcome = await metadata.copyEntry(request);
+      if (!outcome.isNew) gaveUp(time);
+      return outcome;
     },
 
     async touch(path, options) {
@@ -59,11 +71,21 @@ export function createTree(
       await metadata.setCopies(path, copies);
     },
 
+    async usage(path) {
+      mustServe(dependencies);
+      return metadata.usageOf(path);
+    },
+
     async *walk(path, options) {
       mustServe(dependencies);
       yield* metadata.walkTree(path, options);
     },
   };
+
+  /** What went without a time is to be taken apart now. */
+  function gaveUp({ trashUntilMs }: TrashTime): void {
+    if (trashUntilMs === undefined) dependencies.onTrashExpired();
+  }
 
   /** False when something has the name. */
   async function makeEmptyFile(

@@ -1,11 +1,13 @@
 import { baseNameOf, type ReplicationJob, StoreError } from '@dfs/shared';
 import type { BindOutcome, BindRequest, FileRecord } from '../metadata/metadata-repository.ts';
+import type { TrashTime } from '../metadata/tree-changes.ts';
 import { infoOfBound, infoOfStored } from './file-info.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 import type { FileService, PutOutcome, PutRequest, StagedFile } from './file-types.ts';
 import { checkName } from './put-checks.ts';
 import { mustServe, mustServeChanges } from './serving.ts';
 import { checkMd5, type StoredBody, storeBody } from './store-body.ts';
+import { trashUntil } from './trash-time.ts';
 import { checkRoom } from './upload-refusal.ts';
 
 type Uploads = Pick<FileService, 'put' | 'checkPut' | 'stage' | 'bind' | 'discard'>;
@@ -74,7 +76,8 @@ export function createUploads(dependencies: FileServiceDependencies): Uploads {
       try {
         mustServeChanges(dependencies);
         for (const each of staged) mustBeBindable(each);
-        const fresh = staged.flatMap((each) => bindRequestOf(each) ?? []);
+        const time = trashUntil(dependencies);
+        const fresh = staged.flatMap((each) => bindRequestOf(each, time) ?? []);
         const bound = fresh.length === 0 ? [] : await bindFiles(fresh);
         return await outcomesOf(staged, bound);
       } finally {
@@ -174,7 +177,10 @@ function mustBeBindable({ request, file, placement }: StagedFile): void {
   }
 }
 
-function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | undefined {
+function bindRequestOf(
+  { request, file, placement }: StagedFile,
+  replacedGoes: TrashTime,
+): BindRequest | undefined {
   const staged = placement as Placement;
   if ('repeated' in staged) return undefined;
   const { path, ifMatch, ifNoneMatch, onConflict, isPublic, modifiedAtMs, idempotencyKey } =
@@ -186,6 +192,7 @@ function bindRequestOf({ request, file, placement }: StagedFile): BindRequest | 
     file: record,
     blobs: staged.body.blobs,
     onConflict,
+    ...replacedGoes,
     ...(ifMatch === undefined ? {} : { ifMatch }),
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
     ...(minCopies === undefined ? {} : { minCopies }),

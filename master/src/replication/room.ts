@@ -5,9 +5,18 @@ const shareMin = 0.1;
 /** but never one with so much left. */
 const plentyBytes = 10 * 2 ** 30;
 
+/** What a node has to have left for new blobs. Pure. */
+const roomMinBytes = ({ capacityBytes }: NodeSnapshot) =>
+  Math.min(capacityBytes * shareMin, plentyBytes);
+
 /** True when a node will soon have to refuse blobs. Pure. */
-export const isShortOfRoom = ({ capacityBytes, freeBytes }: NodeSnapshot) =>
-  freeBytes < Math.min(capacityBytes * shareMin, plentyBytes);
+export const isShortOfRoom = (node: NodeSnapshot) => node.freeBytes < roomMinBytes(node);
+
+/** How much would have to go from the nodes that run short, all together. Pure. */
+export const bytesShortOfRoom = (nodes: readonly NodeSnapshot[]): number =>
+  nodes
+    .filter((node) => node.state === 'up' && isShortOfRoom(node))
+    .reduce((sum, node) => sum + roomMinBytes(node) - node.freeBytes, 0);
 
 /**
  * True when the store as a whole runs short of room: of the nodes that take blobs, fewer than the copies that a file wants still have room to spare. What

@@ -9,6 +9,7 @@ import { addNodeRoutes } from './node-routes.ts';
 import { runRestore, sendBackup } from './safekeeping.ts';
 import { statAt } from './stat.ts';
 import { StatusReader } from './status.ts';
+import { trashRoutes } from './trash-routes.ts';
 import { treeRoutes } from './tree-routes.ts';
 
 const mount = '/api/v1';
@@ -20,6 +21,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   const log = new LogRoute(front);
   router.use(treeRoutes(front, exchangeOf));
   const status = new StatusReader(front);
+  router.use(trashRoutes(front, exchangeOf));
 
   router.get(`${mount}/health`, (request) => {
     sendJson(exchangeOf(request), 200, {

@@ -1,5 +1,6 @@
 import { StoreError } from '@dfs/shared';
 import { type Request, type Response, Router } from 'express';
+import { usageAnswerOf } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front, pathUnder } from '../http/front.ts';
 import { parseIsoTime } from '../http/iso-time.ts';
@@ -7,6 +8,7 @@ import { refuseMethod, sendJson } from '../http/send.ts';
 import { fieldOf, readJson } from './read-json.ts';
 import { statAt } from './stat.ts';
 
+const usageMount = '/api/v1/usage';
 const touchMount = '/api/v1/touch';
 const copiesMount = '/api/v1/copies';
 
@@ -16,6 +18,14 @@ const copiesMax = 16;
 export function treeRoutes(front: Front, exchangeOf: (request: Request) => Exchange): Router {
   const { access, files, nodes } = front;
   const router = Router({ caseSensitive: true, strict: true });
+
+  router.get(/^\/api\/v1\/usage(?:\/|$)/, async (request: Request) => {
+    const exchange = exchangeOf(request);
+    const { path } = pathUnder(usageMount, exchange);
+    access.authorize(exchange.principal, 'read', { path });
+    checkServing(nodes);
+    sendJson(exchange, 200, usageAnswerOf(path, await files.usage(path)));
+  });
 
   router.post(/^\/api\/v1\/touch(?:\/|$)/, async (request: Request) => {
     const exchange = exchangeOf(request);
@@ -41,6 +51,9 @@ export function treeRoutes(front: Front, exchangeOf: (request: Request) => Excha
     sendJson(exchange, 200, await statAt(front, path));
   });
 
+  router.all(/^\/api\/v1\/usage(?:\/|$)/, (request: Request, response: Response) => {
+    refuseMethod(response, request.method, 'GET, HEAD');
+  });
   router.all(/^\/api\/v1\/touch(?:\/|$)/, (request: Request, response: Response) => {
     refuseMethod(response, request.method, 'POST');
   });

@@ -6,6 +6,7 @@ import { readWriteCondition, writeConditionOf } from './conditions.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { nothingAt } from './lookup.ts';
+import { type FailedPart, multistatusOf } from './multistatus.ts';
 import { refuseMethod } from './send.ts';
 import { readDepth, readDestination, readOverwrite, refuseShallow } from './tree-headers.ts';
 
@@ -97,6 +98,37 @@ export async function movePath(front: Front, exchange: Exchange): Promise<void> 
   answerPlaced(exchange, to, entry, isNew);
 }
 
+/** `COPY /fs/<path>` (RFC 4918 section 9.8): rows, not bytes. 207 names the parts of a directory that could not be copied. */
+export async function copyPath(front: Front, exchange: Exchange): Promise<void> {
+  const { files, access, nodes } = front;
+  const { headers } = exchange.request;
+  const { path: from, isDirectory } = pathUnder(filesMount, exchange);
+  const to = readDestination(exchange);
+  access.authorize(exchange.principal, 'read', { path: from });
+  access.authorize(exchange.principal, 'write', { path: to });
+  checkServing(nodes);
+  const overwrite = readOverwrite(headers);
+  const depth = readDepth(headers);
+  if (depth === 1) {
+    throw new StoreError('invalid-request', 'COPY knows no Depth of 1.', {
+      hint: 'Write "Depth: 0" for a directory alone, or leave it out.',
+    });
+  }
+  const entry = await findNamed(front, from, isDirectory);
+  const condition = await conditionOf(front, exchange, from, entry);
+  const { isNew, failures } = await files.copy({
+    from,
+    to,
+    overwrite,
+    depth,
+    signal: exchange.signal,
+    ...condition,
+  });
+  if (failures.length === 0) return answerPlaced(exchange, to, entry, isNew);
+  const parts = failures.map(({ path, error }) => ({ url: fsUrlOf(path as FilePath), error }));
+  answerMultistatus(exchange, parts);
+}
+
 /** What a request that may end in a slash is about; undefined when nothing is there. Rejects with `not-found` for a file that is named as a directory. */
 async function findNamed(
   { metadata }: Front,
@@ -135,4 +167,17 @@ function answerPlaced(
       'X-Request-Id': id,
     })
     .end();
+}
+
+function answerMultistatus({ response, id }: Exchange, parts: readonly FailedPart[]): void {
+  const body = multistatusOf(parts);
+  response
+    .writeHead(207, {
+      'Content-Type': 'application/xml; charset=utf-8',
+      'Content-Length': Buffer.byteLength(body),
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'X-Request-Id': id,
+    })
+    .end(body);
 }

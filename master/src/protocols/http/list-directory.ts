@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type FilePath, StoreError } from '@dfs/shared';
 import type { ListedEntry } from '../../metadata/metadata-repository.ts';
+import type { Usage } from '../../metadata/tree-changes.ts';
 import { fsUrlOf, listAnswerHead, listAnswerOf, listAnswerRun, listAnswerTail } from './answers.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
@@ -58,7 +59,8 @@ async function listAsJson(front: Front, exchange: Exchange, path: FilePath): Pro
   let isBegun = false;
   let isFirst = true;
   for await (const { entries, next, isLast } of visibleRuns(front, exchange, path, limit)) {
-    const more = { next, usage: undefined };
+    const hasUsage = isLast && exchange.query.get('after') === null;
+    const more = { next, usage: hasUsage ? await usageFor(front, exchange, path) : undefined };
     if (!isBegun && isLast) {
       return sendJson(exchange, 200, listAnswerOf(path, entries, more), { Vary: 'Accept' });
     }
@@ -81,6 +83,22 @@ async function listAsJson(front: Front, exchange: Exchange, path: FilePath): Pro
     if (text !== '' && !response.write(text)) await once(response, 'drain', { signal });
   }
   response.end();
+}
+
+/** Sums tell of names that a reader may not see; so only those who may see them all get any. */
+async function usageFor(
+  { access, files }: Front,
+  { principal }: Exchange,
+  path: FilePath,
+): Promise<Usage | undefined> {
+  if (!access.may(principal, 'read', { path })) return undefined;
+  try {
+    return await files.usage(path);
+  } catch (error) {
+    // It went while its entries were sent.
+    if (error instanceof StoreError && error.kind === 'not-found') return undefined;
+    throw error;
+  }
 }
 
 async function listAsPage(front: Front, exchange: Exchange, path: FilePath): Promise<void> {
@@ -109,7 +127,8 @@ async function listAsPage(front: Front, exchange: Exchange, path: FilePath): Pro
   }
   const mayWrite = front.access.may(principal, 'write', { path });
   if (isHead) return void response.end();
-  response.end(listingTail({ next, mayWrite, usage: undefined }));
+  const usage = await usageFor(front, exchange, path);
+  response.end(listingTail({ next, mayWrite, usage }));
 }
 
 function readLimit({ query }: Exchange, fallback: number): number {

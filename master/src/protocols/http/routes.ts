@@ -1,5 +1,5 @@
 import { type NextFunction, type Request, type Response, Router } from 'express';
-import { deletePath, makeDirectory, movePath } from './change-tree.ts';
+import { copyPath, deletePath, makeDirectory, movePath } from './change-tree.ts';
 import type { Exchange } from './exchange.ts';
 import { findEntries } from './find-entries.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
@@ -8,7 +8,7 @@ import { postForm } from './post-form.ts';
 import { putFile } from './put-file.ts';
 import { refuseMethod } from './send.ts';
 
-const allowed = 'OPTIONS, GET, HEAD, PUT, POST, DELETE, MKCOL, MOVE';
+const allowed = 'OPTIONS, GET, HEAD, PUT, POST, DELETE, MKCOL, MOVE, COPY';
 /** No part of it is captured: paths are judged as they were sent, not as express would decode them. */
 const anyPath = /^\/fs(?:\/|$)/;
 const anyFind = /^\/find(?:\/|$)/;
@@ -29,6 +29,7 @@ export function fileRoutes(front: Front, exchangeOf: (request: Request) => Excha
   router.delete(anyPath, (request: Request) => deletePath(front, exchangeOf(request)));
   router.mkcol(anyPath, (request: Request) => makeDirectory(front, exchangeOf(request)));
   router.move(anyPath, (request: Request) => movePath(front, exchangeOf(request)));
+  router.copy(anyPath, (request: Request) => copyPath(front, exchangeOf(request)));
   router.get(anyFind, (request: Request) => findEntries(front, exchangeOf(request)));
   router.all(anyFind, (request: Request, response: Response) => {
     refuseMethod(response, request.method, 'GET, HEAD');

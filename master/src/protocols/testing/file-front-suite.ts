@@ -1,3 +1,4 @@
+import type { TrashAnswer } from '@dfs/shared';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RawAnswer } from './raw-http.ts';
 import type { TestPublicServer } from './test-public-server.ts';
@@ -55,6 +56,8 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
       return { status: answer.status, body: text === '' ? undefined : JSON.parse(text) };
     };
     const here = (path: string) => `${dir.slice(3)}${path}`;
+    const trash = async (): Promise<TrashAnswer['items']> =>
+      (await api('GET', `/trash?path=${encodeURIComponent(here(''))}`)).body.items;
     const find = async (path: string, query = '') =>
       (await server.fetch(`/find${dir.slice(3)}${path}${query}`)).text();
 
@@ -127,11 +130,12 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
         expect(await statusOf('GET', '/d/?format=json')).toBe(404);
       });
 
-      it('replaces a file with 204', async () => {
+      it('replaces a file with 204, and the old content is in the trash', async () => {
         await put('/new', 'new');
         await put('/old', 'old');
         expect(await statusOf('MOVE', '/new', to('/old'))).toBe(204);
         expect(await get('/old')).toBe('new');
+        expect(await trash()).toMatchObject([{ path: here('/old'), reason: 'replaced', size: 3 }]);
       });
 
       it('replaces a directory by a file and a file by a directory, whole', async () => {
@@ -164,14 +168,14 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
       ])('to %s is refused', async (_, from, target, status, code) => {
         await put('/d/e/f', 'deep');
         await put('/f', 'file');
-        for (const method of ['MOVE']) {
+        for (const method of ['MOVE', 'COPY']) {
           expect(errorOf(await send(method, from, to(target)))).toEqual([status, code]);
         }
         expect([await get('/d/e/f'), await get('/f')]).toEqual(['deep', 'file']);
       });
 
       it('of nothing is 404, whatever is asked besides', async () => {
-        for (const method of ['MOVE']) {
+        for (const method of ['MOVE', 'COPY']) {
           expect(await statusOf(method, '/nothing', to('/x'))).toBe(404);
           expect(await statusOf(method, '/nothing', to('/x'), 'If-None-Match: *')).toBe(404);
         }
@@ -200,7 +204,7 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
         ['Depth of another sort', ['Destination: /fs/x', 'Depth: 2'], 400],
       ])('with %s is refused, as a COPY is', async (_, headers, status) => {
         await put('/a', 'text');
-        for (const method of ['MOVE']) {
+        for (const method of ['MOVE', 'COPY']) {
           expect(await statusOf(method, '/a', ...headers)).toBe(status);
         }
         expect(await get('/a')).toBe('text');
@@ -226,11 +230,63 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
       it('of a file that is named as a directory finds nothing', async () => {
         await put('/a', 'text');
         expect(await statusOf('MOVE', '/a/', to('/b'))).toBe(404);
+        expect(await statusOf('COPY', '/a/', to('/b'))).toBe(404);
+      });
+    });
+
+    describe('COPY', () => {
+      it('makes a file of its own with the same content', async () => {
+        const { id, md5 } = await put('/a', 'text', 'Content-Type: text/x-a', 'X-DFS-Meta-K: v');
+        expect(await statusOf('COPY', '/a', to('/b'))).toBe(201);
+        await put('/a', 'changed');
+        const { headers, body } = await send('GET', '/b');
+        expect(body.toString()).toBe('text');
+        expect(headers).toMatchObject({
+          'x-dfs-md5': md5,
+          'content-type': 'text/x-a',
+          'x-dfs-meta-k': 'v',
+        });
+        expect(headers['x-dfs-id']).not.toBe(id);
+        expect(await statusOf('DELETE', '/a')).toBe(204);
+        expect(await get('/b')).toBe('text');
+      });
+
+      it('takes a directory with all that is in it, and neither shows in the other', async () => {
+        await put('/d/e/f', 'deep');
+        await send('MKCOL', '/d/empty');
+        expect(await statusOf('COPY', '/d', to('/c'))).toBe(201);
+        await put('/d/later', 'x');
+        expect(await get('/c/e/f')).toBe('deep');
+        expect(await get('/c/later')).toBe(404);
+        expect(await statusOf('GET', '/c/empty/?format=json')).toBe(200);
+        expect(await find('/c/')).toBe(`${here('/c/e/f')}\n`);
+      });
+
+      it('replaces a directory whole: nothing of the old one is left in it', async () => {
+        await put('/d/f', 'new');
+        await put('/c/stale', 'old');
+        expect(await statusOf('COPY', '/d', to('/c'))).toBe(204);
+        expect(await find('/c/')).toBe(`${here('/c/f')}\n`);
+        expect(await trash()).toMatchObject([{ path: here('/c'), kind: 'directory', files: 1 }]);
+      });
+
+      it('with Depth 0 copies a directory alone', async () => {
+        await put('/d/f', 'x');
+        expect(await statusOf('COPY', '/d', to('/c'), 'Depth: 0')).toBe(201);
+        expect(await find('/c/', '?format=json')).toBe('');
+        expect(await statusOf('COPY', '/d', to('/e'), 'Depth: 1')).toBe(400);
+      });
+
+      it('replaces nothing where Overwrite is F', async () => {
+        await put('/new', 'new');
+        await put('/old', 'old');
+        expect(await statusOf('COPY', '/new', to('/old'), 'Overwrite: F')).toBe(412);
+        expect(await get('/old')).toBe('old');
       });
     });
 
     describe('a condition', () => {
-      it.each(['MOVE'])('on what a %s takes is judged', async (method) => {
+      it.each(['MOVE', 'COPY'])('on what a %s takes is judged', async (method) => {
         const { md5 } = await put('/a', 'text');
         const past = `If-Unmodified-Since: ${new Date(0).toUTCString()}`;
         for (const header of ['If-Match: "x"', `If-None-Match: "${md5}"`, past]) {
@@ -279,6 +335,108 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
 
       it('of the root is refused', async () => {
         expect(errorOf(await server.raw('DELETE /fs/'))).toEqual([409, 'conflict']);
+      });
+
+      it('with trash=0 leaves nothing to be brought back', async () => {
+        await put('/f', 'file');
+        await put('/d/f', 'file');
+        expect(await statusOf('DELETE', '/f?trash=0')).toBe(204);
+        expect(await statusOf('DELETE', '/d?trash=0')).toBe(204);
+        expect(await trash()).toEqual([]);
+      });
+    });
+
+    describe('the trash', () => {
+      it('gives back a file under its name, with its id', async () => {
+        const { id } = await put('/a', 'text');
+        await send('DELETE', '/a');
+        const [item] = await trash();
+        expect(item).toMatchObject({
+          path: here('/a'),
+          kind: 'file',
+          reason: 'deleted',
+          size: 4,
+          files: 1,
+        });
+        const restored = await api('POST', '/trash/restore', { id: item?.id });
+        expect(restored).toEqual({ status: 200, body: { path: here('/a') } });
+        const { headers, body } = await send('GET', '/a');
+        expect([body.toString(), headers['x-dfs-id']]).toEqual(['text', id]);
+        expect(await trash()).toEqual([]);
+        expect((await api('POST', '/trash/restore', { id: item?.id })).status).toBe(404);
+      });
+
+      it('gives back a whole directory, also elsewhere', async () => {
+        await put('/d/e/f', 'deep');
+        await send('DELETE', '/d');
+        const [item] = await trash();
+        const answer = await api('POST', '/trash/restore', { id: item?.id, to: here('/x/y/z') });
+        expect(answer.body).toEqual({ path: here('/x/y/z') });
+        expect(await get('/x/y/z/e/f')).toBe('deep');
+      });
+
+      it('gives back what a PUT replaced', async () => {
+        await put('/a', 'one');
+        await put('/a', 'two');
+        const [item] = await trash();
+        expect(item).toMatchObject({ path: here('/a'), reason: 'replaced', size: 3 });
+        expect((await api('POST', '/trash/restore', { id: item?.id })).status).toBe(412);
+        const answer = await api('POST', '/trash/restore', { id: item?.id, onConflict: 'rename' });
+        expect(answer.body).toEqual({ path: here('/a (1)') });
+        expect([await get('/a'), await get('/a%20(1)')]).toEqual(['two', 'one']);
+      });
+
+      it('gives back in place of what has the name, which then is in the trash', async () => {
+        await put('/a', 'one');
+        await put('/a', 'two');
+        const [item] = await trash();
+        const answer = await api('POST', '/trash/restore', { id: item?.id, onConflict: 'replace' });
+        expect(answer.body).toEqual({ path: here('/a') });
+        expect(await get('/a')).toBe('one');
+        expect(await trash()).toMatchObject([{ path: here('/a'), size: 3 }]);
+      });
+
+      it('is listed page by page, newest first', async () => {
+        for (const name of ['/1', '/2', '/3']) {
+          await put(name, name);
+          await send('DELETE', name);
+        }
+        const query = `/trash?limit=2&path=${encodeURIComponent(here(''))}`;
+        const first = (await api('GET', query)).body as TrashAnswer;
+        expect(first.items.map(({ path }) => path)).toEqual([here('/3'), here('/2')]);
+        const rest = await api('GET', `${query}&after=${encodeURIComponent(first.next ?? '')}`);
+        expect(rest.body.items.map(({ path }: { path: string }) => path)).toEqual([here('/1')]);
+        expect(rest.body.next).toBeUndefined();
+      });
+
+      it('is emptied of some, of what was at a path, and of nothing by an empty list', async () => {
+        for (const name of ['/1', '/d/2', '/d/3']) {
+          await put(name, name);
+          await send('DELETE', name);
+        }
+        const [item] = await trash();
+        expect((await api('POST', '/trash/empty', { ids: [] })).body).toEqual({ removed: 0 });
+        expect((await api('POST', '/trash/empty', { ids: [item?.id] })).body).toEqual({
+          removed: 1,
+        });
+        expect((await api('POST', '/trash/restore', { id: item?.id })).status).toBe(404);
+        const answer = await api('POST', '/trash/empty', { path: here('/d') });
+        expect(answer.body).toEqual({ removed: 1 });
+        expect((await trash()).map(({ path }) => path)).toEqual([here('/1')]);
+      });
+
+      it.each([
+        ['/trash/restore', {}],
+        ['/trash/restore', { id: 'x' }],
+        ['/trash/restore', { id: '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11', to: '/a/../b' }],
+        ['/trash/restore', { id: '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11', onConflict: 'x' }],
+        ['/trash/empty', { ids: 'all' }],
+        ['/trash/empty', { ids: ['x'] }],
+        ['/trash/empty', { path: 7 }],
+        ['/trash/empty', { path: '/a', ids: [] }],
+        ['/trash/empty', []],
+      ])('refuses %s of %j', async (path, body) => {
+        expect((await api('POST', path, body)).status).toBe(400);
       });
     });
 
@@ -363,6 +521,7 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
         expect(stat.body).toMatchObject({ modified, md5 });
         expect((await api('POST', `/touch${dir.slice(3)}/`, { modified })).status).toBe(204);
         expect(await modifiedOf('/')).toBe(modified);
+        expect(await trash()).toEqual([]);
       });
 
       it('makes nothing where it must not', async () => {
@@ -419,16 +578,46 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
       });
     });
 
+    describe('usage', () => {
+      it('of a file is its own, of nothing 404', async () => {
+        await put('/f', 'text');
+        expect((await api('GET', `/usage${dir.slice(3)}/f`)).body).toEqual({
+          path: here('/f'),
+          files: 1,
+          directories: 0,
+          bytes: 4,
+        });
+        expect((await api('GET', `/usage${dir.slice(3)}/no`)).status).toBe(404);
+      });
+
+      it('of a directory counts what is in it, and its listing says the same', async () => {
+        await put('/f', 'text');
+        await put('/g', 'longer text');
+        const usage = { path: here(''), files: 2, directories: 0, bytes: 15 };
+        expect((await api('GET', `/usage${dir.slice(3)}/`)).body).toEqual(usage);
+        const listing = await send('GET', '/?format=json');
+        expect(JSON.parse(listing.body.toString()).usage).toEqual(usage);
+        const page = await server.fetch(`${dir}/`, { headers: { Accept: 'text/html' } });
+        expect(await page.text()).toContain('<footer>2 files, 0 directories, 15 bytes</footer>');
+      });
+    });
+
     it('lets nobody change or see anything without a key', async () => {
       await put('/a', 'text');
       const requests: [string, string, string[]][] = [
         ['MKCOL', `${dir}/x`, []],
         ['MOVE', `${dir}/a`, [to('/x')]],
+        ['COPY', `${dir}/a`, [to('/x')]],
         ['DELETE', `${dir}/a`, []],
         ['GET', `/find${dir.slice(3)}/`, []],
         ['GET', '/find/', []],
+        ['GET', `/api/v1/usage${dir.slice(3)}/`, []],
         ['PUT', `/api/v1/copies${dir.slice(3)}/`, ['Content-Length: 0']],
         ['POST', `/api/v1/touch${dir.slice(3)}/a`, ['Content-Length: 0']],
+        ['GET', '/api/v1/trash', []],
+        ['GET', `/api/v1/trash?path=${dir.slice(3)}`, []],
+        ['POST', '/api/v1/trash/restore', ['Content-Length: 0']],
+        ['POST', '/api/v1/trash/empty', ['Content-Length: 0']],
       ];
       for (const [method, path, headers] of requests) {
         const answer = await server.raw(`${method} ${path}`, { headers, key: null });

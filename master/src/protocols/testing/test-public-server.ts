@@ -78,7 +78,7 @@ export class TestPublicServer {
       metadata = this.#metadata(),
       nodes = this.#directory(),
     } = options.store ?? {};
-    const metrics = createMetrics({ metadata, nodes });
+    const metrics = createMetrics({ metadata, nodes, sizesLagMs: () => 0 });
     this.#server = createPublicServer({
       files,
       access: new AccessControl({ clusterKey, onWrongKey: () => metrics.authenticationFailed() }),

@@ -1,0 +1,26 @@
+import { STATUS_CODES } from 'node:http';
+import { errorBodyOf, httpStatusOf, StoreError } from '@dfs/shared';
+import { escapeHtml } from './listing-page.ts';
+
+/** One part of what was asked that failed. */
+export interface FailedPart {
+  /** Where it is read over HTTP; percent-encoded. */
+  readonly url: string;
+  readonly error: unknown;
+}
+
+/** The body of a 207 (RFC 4918 section 13): which parts failed, and why. Parts that are not named were done. */
+export function multistatusOf(parts: readonly FailedPart[]): string {
+  return `<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n${parts.map(responseOf).join('')}</D:multistatus>\n`;
+}
+
+function responseOf({ url, error }: FailedPart): string {
+  const status = error instanceof StoreError ? httpStatusOf[error.kind] : 500;
+  const { message } = errorBodyOf(error).error;
+  return `<D:response><D:href>${escapeXml(url)}</D:href><D:status>HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}</D:status><D:responsedescription>${escapeXml(message)}</D:responsedescription></D:response>\n`;
+}
+
+/** Text for between tags. What XML 1.0 cannot hold in any form, such as most control characters, is shown by the sign for what cannot be shown. */
+const escapeXml = (text: string) =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  escapeHtml(text.toWellFormed().replace(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, '\ufffd'));

@@ -1,0 +1,89 @@
+import type { Clock } from '@dfs/shared';
+import type { Logger } from '@dfs/shared/cluster';
+import type { NodeDirectory } from '../cluster/node-directory.ts';
+import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import { BackgroundLoop } from '../replication/background-loop.ts';
+import { bytesShortOfRoom, roomIsShort } from '../replication/room.ts';
+
+export interface TrashCollectorDependencies {
+  readonly metadata: Pick<MetadataRepository, 'collectTrash' | 'expireOldestTrash'>;
+  readonly nodes: Pick<NodeDirectory, 'snapshots' | 'recovery' | 'isConfirmed'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: {
+    /** How many nodes a blob belongs on. */
+    readonly copies: number;
+    /** How long content without a name stays on the nodes, ms. */
+    readonly gcGraceMs: number;
+  };
+}
+
+const everyMs = 5_000;
+/** Names of one transaction. */
+const namesPerCollection = 1_000;
+/** What was given up takes the grace time and about so long to become room on the disks, ms. */
+const freeingMs = 60_000;
+/** Room that is missing by less is made by this much, so that it is not made again and again. */
+const leastBytes = 64 * 2 ** 20;
+
+/**
+ * Takes apart what has expired in the trash, a bounded part of it in each transaction. When nodes run short of room the oldest items expire early: as many as their
+ * content frees what is missing, and no more until that had the time to reach the disks.
+ */
+export class TrashCollector {
+  readonly #deps: TrashCollectorDependencies;
+  readonly #loop: BackgroundLoop;
+  /** What expired early and is still on its way off the disks: bytes of contents, and until when, by the monotonic clock. */
+  #freeing: readonly { readonly bytes: number; readonly untilMs: number }[] = [];
+
+  constructor(dependencies: TrashCollectorDependencies) {
+    this.#deps = dependencies;
+    const step = (signal: AbortSignal) => this.step(signal);
+    const { logger } = dependencies;
+    this.#loop = new BackgroundLoop({ name: 'collection of the trash', everyMs, step, logger });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  /** Something expired just now. */
+  wake(): void {
+    this.#loop.wake();
+  }
+
+  async step(signal?: AbortSignal): Promise<undefined> {
+    const { metadata, nodes, clock } = this.#deps;
+    // A database that may be an old one: what it holds to be expired may have been brought back since.
+    if (nodes.recovery() !== undefined || !nodes.isConfirmed()) return;
+    await this.#makeRoom();
+    for (let isDone = false; !isDone && !signal?.aborted; ) {
+      const collected = await metadata.collectTrash({
+        nowMs: clock.now(),
+        limit: namesPerCollection,
+      });
+      isDone = collected.isDone;
+    }
+  }
+
+  async #makeRoom(): Promise<void> {
+    const { metadata, nodes, clock, config, logger } = this.#deps;
+    const now = clock.monotonic();
+    this.#freeing = this.#freeing.filter(({ untilMs }) => untilMs > now);
+    const snapshots = nodes.snapshots();
+    if (!roomIsShort(snapshots, config.copies)) return;
+    const onItsWay = this.#freeing.reduce((sum, { bytes }) => sum + bytes, 0);
+    const missing = bytesShortOfRoom(snapshots) / config.copies - onItsWay;
+    if (missing <= 0) return;
+    const { items, bytes } = await metadata.expireOldestTrash(
+      Math.max(leastBytes, Math.ceil(missing)),
+    );
+    if (items === 0) return;
+    logger.info('room runs short: the oldest items of the trash go early', { items, bytes });
+    this.#freeing = [...this.#freeing, { bytes, untilMs: now + config.gcGraceMs + freeingMs }];
+  }
+}
