@@ -7,6 +7,7 @@ import { describeHealing } from './healing-suite.ts';
 import { describeInventories } from './inventory-suite.ts';
 import { describeJournal } from './journal-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
+import { describeLargeDirectories } from './large-directory-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
 import { describeMoving } from './moving-suite.ts';
 import { describeRaces } from './race-suite.ts';
@@ -14,6 +15,7 @@ import { describeRandomWrites } from './random-suite.ts';
 import { describeRestores } from './restore-suite.ts';
 import { describeSnapshots } from './snapshot-suite.ts';
 import { describeTrash } from './trash-suite.ts';
+import { describeTreeAgainstModel } from './tree-model-suite.ts';
 import { describeTree } from './tree-suite.ts';
 import { describeWalks } from './walk-suite.ts';
 
@@ -35,6 +37,10 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('snapshots', () => describeSnapshots(open));
     describe('restores', () => describeRestores(open));
     describe('the trash', () => describeTrash(open));
-    describe('any mixture', () => describeRandomWrites(open));
+    describe('large directories', () => describeLargeDirectories(open));
+    describe('any mixture', () => {
+      describeRandomWrites(open);
+      describeTreeAgainstModel(open);
+    });
   });
 }

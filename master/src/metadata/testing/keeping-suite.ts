@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { StoreError } from '@dfs/shared';
 import { describe, expect, it } from 'vitest';
 import type { Image } from '../journal.ts';
 import type { NodeRecord } from '../metadata-repository.ts';
@@ -16,6 +17,7 @@ import {
   path,
 } from './metadata-fixtures.ts';
 import type { MetadataHarness, OpenMetadata } from './metadata-harness.ts';
+import { randomOf } from './random-suite.ts';
 
 /** What outlives a process, and what is kept about the whole. */
 export function describeKeeping(open: OpenMetadata): void {
@@ -170,13 +172,9 @@ export function describeKeeping(open: OpenMetadata): void {
     );
 
     it(
-      'replayed from its start makes the tree as it is',
-      test(async ({ repository, rows }) => {
-        for (let n = 0; n < 60; n += 1) {
-          const at = path(`/${n % 3}/${n % 7}`);
-          if (n % 5 === 4) await repository.removeEntry(at).catch(() => {});
-          else await bind(repository, at, { content: `${n}`, blobSizes: [n, 1] });
-        }
+      'replayed from its start makes the tree and the trash as they are',
+      test(async ({ repository, rows, clock }) => {
+        await changeEverything(repository, clock);
         const tables = new Map<string, Map<string, object>>();
         for (const { images } of await rows<{ images: string }>(
           'select images from changes order by number',
@@ -198,8 +196,10 @@ export function describeKeeping(open: OpenMetadata): void {
           ['entries', "where name <> '' and name <> 'trash'"],
           ['files', ''],
           ['file_blobs', ''],
+          ['trash', ''],
         ] as const) {
           const actual = await rows<object>(`select * from ${table} ${skipped}`);
+          expect(actual.length, table).toBeGreaterThan(1);
           expect([...(tables.get(table)?.values() ?? [])].map(numbersAsText).sort()).toEqual(
             actual.map(numbersAsText).sort(),
           );
@@ -272,6 +272,57 @@ export function describeKeeping(open: OpenMetadata): void {
       expect(await repository.findRepeated('new', path('/g'))).toBeDefined();
     }),
   );
+}
+
+/** Every kind of change that is journaled, many of them refused. */
+async function changeEverything(
+  repository: MetadataHarness['repository'],
+  clock: MetadataHarness['clock'],
+): Promise<void> {
+  // Always the same ones.
+  const random = randomOf(7);
+  const below = (limit: number) => Math.floor(random() * limit);
+  for (let n = 0; n < 150; n += 1) {
+    const at = path(`/${below(3)}/${below(7)}`);
+    const trash = below(3) > 0 ? { trashUntilMs: clock.now() + 50 } : {};
+    const kinds: (() => Promise<unknown>)[] = [
+      () => bind(repository, at, { content: `${n}`, blobSizes: [n, 1], ...trash }),
+      () => bind(repository, `${at}/${below(2)}`, { content: `${n}`, ...trash }),
+      () => bind(repository, at, { content: `${n}`, onConflict: 'rename' }),
+      () => repository.removeEntry(below(4) === 0 ? path(`/${below(3)}`) : at, trash),
+      () =>
+        repository.moveEntry({
+          from: at,
+          to: path(`/${below(3)}/${below(7)}`),
+          overwrite: true,
+          ...trash,
+        }),
+      () => restoreNewest(repository, clock),
+      () => repository.collectTrash({ nowMs: clock.now(), limit: 4 }),
+      () =>
+        repository.copyEntry({
+          from: path(`/${below(3)}`),
+          to: path(`/${n}`),
+          overwrite: true,
+          depth: 'infinity',
+        }),
+      () => repository.setCopies(at, 1 + below(3)),
+      () => repository.expireOldestTrash(1),
+    ];
+    await (kinds[below(kinds.length)] as (typeof kinds)[0])().catch((error: unknown) => {
+      if (!(error instanceof StoreError) || error.kind === 'internal') throw error;
+    });
+    clock.advance(1);
+  }
+}
+
+async function restoreNewest(
+  repository: MetadataHarness['repository'],
+  clock: MetadataHarness['clock'],
+): Promise<void> {
+  const { items } = await repository.listTrash({ nowMs: clock.now(), limit: 1 });
+  const [item] = items;
+  if (item) await repository.restoreTrashed(item.id, { onConflict: 'rename' });
 }
 
 async function countFiles(

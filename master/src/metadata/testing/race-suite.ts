@@ -117,6 +117,180 @@ export function describeRaces(open: OpenMetadata): void {
     }
   });
 
+  it('lets one of two moves of directories into each other win, and makes no ring of them', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    const at = (name: string) => path(`${directory}/${name}`);
+    for (let round = 0; round < 12; round += 1) {
+      await bind(repository, `${directory}/a/x/f`);
+      await bind(repository, `${directory}/b/y/g`);
+      const moves = [
+        () => repository.moveEntry({ from: at('a'), to: at('b/y/a'), overwrite: false }),
+        () => repository.moveEntry({ from: at('b'), to: at('a/x/b'), overwrite: false }),
+      ];
+      const results = await Promise.allSettled(
+        (round % 2 === 0 ? moves : moves.reverse()).map((move) => move()),
+      );
+      const done = results.filter(({ status }) => status === 'fulfilled');
+      expect(done).toHaveLength(1);
+      for (const result of results) {
+        // Where the other one was to go has moved away with it.
+        if (result.status === 'rejected') expect(result.reason).toEqual(kindOf('conflict'));
+      }
+      const names = await allPaths(repository, directory);
+      expect(names).toHaveLength(6);
+      await repository.removeEntry(path(directory));
+    }
+  });
+
+  it('moves many directories into each other at once, and every one is still there', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    const names = Array.from({ length: 8 }, (_, n) => `d${n}`);
+    for (const name of names) await repository.makeDirectory(path(`${directory}/${name}`));
+    const moves = names.flatMap((from) =>
+      names.map((to) => ({ from: `${directory}/${from}`, to: `${directory}/${to}/${from}` })),
+    );
+    const results = await Promise.allSettled(
+      moves.map(({ from, to }) =>
+        repository.moveEntry({ from: path(from), to: path(to), overwrite: false }),
+      ),
+    );
+    for (const result of results) {
+      if (result.status === 'fulfilled') continue;
+      expect(['conflict', 'not-found']).toContain((result.reason as StoreError).kind);
+    }
+    const found = await allPaths(repository, directory);
+    expect(found.map((at) => at.split('/').at(-1)).sort()).toEqual(names);
+  });
+
+  it('lets one of many moves of one directory win, and all of it is in one place', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    await bind(repository, `${directory}/from/deep/f`);
+    const results = await everyone((n) =>
+      repository.moveEntry({
+        from: path(`${directory}/from`),
+        to: path(`${directory}/to-${n}`),
+        overwrite: false,
+      }),
+    );
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const result of results) {
+      if (result.status === 'rejected') expect(result.reason).toEqual(kindOf('not-found'));
+    }
+    expect(await allPaths(repository, directory)).toHaveLength(3);
+  });
+
+  it('binds in a directory that is moved at the same time: at the old place or at the new one, and never nowhere', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    await bind(repository, `${directory}/a/f`);
+    for (let round = 0; round < 10; round += 1) {
+      const [from, to] = round % 2 === 0 ? ['a', 'b'] : ['b', 'a'];
+      const move = () =>
+        repository.moveEntry({
+          from: path(`${directory}/${from}`),
+          to: path(`${directory}/${to}`),
+          overwrite: true,
+        });
+      const put = (n: number) => bind(repository, `${directory}/${from}/${round}-${n}`);
+      const outcomes = await Promise.all([put(0), put(1), move(), put(2), put(3)]);
+      const bound = outcomes.flatMap((outcome) => ('named' in outcome ? [outcome.named] : []));
+      for (const [n, { file }] of bound.entries()) {
+        const where = n < 2 ? to : from;
+        const named = await repository.findFileById(file.id);
+        expect(named?.path).toBe(`${directory}/${where}/${round}-${n}`);
+        expect(await repository.findFile(named?.path as never)).toEqual(named);
+      }
+      await repository.removeEntry(path(`${directory}/${from}`));
+    }
+  });
+
+  it('removes a directory while files are bound in it: each is gone with it, or is in a new one', async () => {
+    const { repository, clock } = harness();
+    const directory = newDirectory();
+    for (const trash of [{}, { trashUntilMs: clock.now() + 1_000 }]) {
+      await bind(repository, `${directory}/d/old`);
+      const results = await Promise.all([
+        bind(repository, `${directory}/d/before`),
+        repository.removeEntry(path(`${directory}/d`), trash).then(() => undefined),
+        bind(repository, `${directory}/d/after`),
+      ]);
+      const names = await allPaths(repository, directory);
+      expect(names).toEqual([`${directory}/d`, `${directory}/d/after`]);
+      expect(await repository.findFileById(results[0].named.file.id)).toBeUndefined();
+      expect(await repository.findFileById(results[2].named.file.id)).toBeDefined();
+      await repository.removeEntry(path(directory));
+    }
+  });
+
+  it('moves over a directory while files are bound in it', async () => {
+    const { repository, clock } = harness();
+    const directory = newDirectory();
+    await bind(repository, `${directory}/d/old`);
+    await bind(repository, `${directory}/new`);
+    const [before, moved, after] = await Promise.allSettled([
+      bind(repository, `${directory}/d/before`),
+      repository.moveEntry({
+        from: path(`${directory}/new`),
+        to: path(`${directory}/d`),
+        overwrite: true,
+        trashUntilMs: clock.now() + 1_000,
+      }),
+      bind(repository, `${directory}/d/after`),
+    ]);
+    expect([before.status, moved.status]).toEqual(['fulfilled', 'fulfilled']);
+    expect(after).toMatchObject({ reason: kindOf('not-a-directory') });
+    expect(await allPaths(repository, directory)).toEqual([`${directory}/d`]);
+    const { items } = await repository.listTrash({
+      nowMs: clock.now(),
+      limit: 1,
+      path: path(`${directory}/d`),
+    });
+    expect(items).toMatchObject([{ kind: 'directory', reason: 'replaced' }]);
+  });
+
+  it('brings an item back once, however many ask for it', async () => {
+    const { repository, clock } = harness();
+    const at = `${newDirectory()}/f`;
+    const { named } = await bind(repository, at);
+    await repository.removeEntry(named.path, { trashUntilMs: clock.now() + 1_000 });
+    const results = await everyone((n) =>
+      repository.restoreTrashed(named.entry.id, { to: path(`${at}-${n}`), onConflict: 'fail' }),
+    );
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    for (const result of results) {
+      if (result.status === 'rejected') expect(result.reason).toEqual(kindOf('not-found'));
+    }
+    expect((await repository.findFileById(named.file.id))?.entry.id).toBe(named.entry.id);
+  });
+
+  it('never shows a name at both places, or at none, while a directory goes to and fro', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    const { named } = await bind(repository, `${directory}/a/deep/f`);
+    const places = [path(`${directory}/a`), path(`${directory}/b`)] as const;
+    let isMoving = true;
+    const move = async () => {
+      for (let n = 0; n < 60; n += 1) {
+        const [from, to] = n % 2 === 0 ? places : [places[1], places[0]];
+        await repository.moveEntry({ from, to, overwrite: false });
+      }
+      isMoving = false;
+    };
+    const read = async () => {
+      while (isMoving) {
+        const found = await repository.findFileById(named.file.id);
+        expect(found?.path).toMatch(/\/[ab]\/deep\/f$/);
+        const { entries } = await repository.listDirectory(path(directory), { limit: 9 });
+        expect(entries).toHaveLength(1);
+        await new Promise(setImmediate);
+      }
+    };
+    await Promise.all([move(), ...Array.from({ length: 4 }, read)]);
+  });
+
   it('never gives an old content for a name after its new one was acknowledged', async () => {
     const { repository } = harness();
     const at = path(`${newDirectory()}/file`);
@@ -237,6 +411,14 @@ export function describeRaces(open: OpenMetadata): void {
       }
     }),
   );
+}
+
+async function allPaths(repository: MetadataRepository, directory: string): Promise<string[]> {
+  const paths: string[] = [];
+  for await (const page of repository.walkTree(path(directory))) {
+    paths.push(...page.map((entry) => entry.path));
+  }
+  return paths;
 }
 
 async function dropAll(repository: MetadataRepository, nowMs: number): Promise<void> {

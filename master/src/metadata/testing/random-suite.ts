@@ -71,8 +71,20 @@ export class RandomWrites {
       () => this.#bind(),
       () => this.#bind(),
       () => this.#bindCopy(),
-      () => repository.removeEntry(this.#path()),
+      () => repository.removeEntry(this.#path(), this.#trash()),
       () => repository.makeDirectory(this.#path()),
+      () =>
+        repository.moveEntry({
+          from: this.#path(),
+          to: this.#path(),
+          overwrite: this.#random() < 0.5,
+          ...this.#trash(),
+        }),
+      () => this.#restore(),
+      () => repository.emptyTrash({ path: this.#path() }),
+      () => repository.expireOldestTrash(2),
+      () => repository.collectTrash({ nowMs: now, limit: 6 }),
+      () => repository.foldSizes(4),
       () => repository.recordReplications(this.#attempts(), () => now + 5),
       () =>
         repository.recordDamage(
@@ -152,6 +164,7 @@ export class RandomWrites {
         nodes: nodes.slice(0, copies),
         copiesWanted: 1 + Math.floor(this.#random() * 3),
         onConflict: this.#pick(['replace', 'rename', 'fail']),
+        ...this.#trash(),
       }),
     );
     this.#requests.push(...requests);
@@ -165,6 +178,22 @@ export class RandomWrites {
     const id = this.#random() < 0.5 ? request.file.id : newFileId();
     const file = { ...request.file, id };
     return this.#harness.repository.bindFiles([{ ...request, file, path: this.#path() }]);
+  }
+
+  #trash() {
+    const nowMs = this.#harness.clock.now();
+    return this.#random() < 0.5 ? {} : { trashUntilMs: nowMs + 20 };
+  }
+
+  async #restore(): Promise<void> {
+    const { repository, clock } = this.#harness;
+    const { items } = await repository.listTrash({ nowMs: clock.now(), limit: 5 });
+    if (items.length === 0) return;
+    await repository.restoreTrashed(this.#pick(items).id, {
+      onConflict: this.#pick(['fail', 'rename', 'replace']),
+      ...(this.#random() < 0.5 ? {} : { to: this.#path() }),
+      ...this.#trash(),
+    });
   }
 
   #attempts() {
