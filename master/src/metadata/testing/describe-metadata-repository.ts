@@ -9,6 +9,7 @@ import { describeJournal } from './journal-suite.ts';
 import { describeKeeping } from './keeping-suite.ts';
 import { describeLargeDirectories } from './large-directory-suite.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
+import { describeReadersOfMoves } from './moving-readers-suite.ts';
 import { describeMoving } from './moving-suite.ts';
 import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
@@ -29,6 +30,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('races', () => describeRaces(open));
     describe('copies', () => describeCopies(open));
     describe('copies wanted', () => describeCopiesWanted(open));
+    describe('readers of what moves', () => describeReadersOfMoves(open));
     describe('inventories', () => describeInventories(open));
     describe('healing', () => describeHealing(open));
     describe('collection', () => describeCollection(open));

@@ -1,7 +1,7 @@
 import { FakeClock, type TestServer, temporaryDirectory } from '@dfs/shared/testing';
 import knexOf, { type Knex } from 'knex';
 import type { MetadataRepository } from '../metadata-repository.ts';
-import { openMetadataRepository } from '../open-metadata-repository.ts';
+import { type OpenMetadataOptions, openMetadataRepository } from '../open-metadata-repository.ts';
 
 /** A repository under test, on a database of its own. */
 export interface MetadataHarness {
@@ -18,21 +18,23 @@ export interface MetadataHarness {
   close(): Promise<void>;
 }
 
-export type OpenMetadata = () => Promise<MetadataHarness>;
+export type OpenMetadata = (
+  options?: Pick<OpenMetadataOptions, 'cacheSize'>,
+) => Promise<MetadataHarness>;
 
 /** On SQLite in a temporary folder. */
-export const openOnSqlite: OpenMetadata = async () => {
+export const openOnSqlite: OpenMetadata = async (options) => {
   const folder = await temporaryDirectory();
   const sqliteFile = `${folder.path}/metadata.db`;
   const other = () =>
     knexOf({ client: 'sqlite3', connection: { filename: sqliteFile }, useNullAsDefault: true });
-  return openHarness({ sqliteFile }, other, folder.remove);
+  return openHarness({ sqliteFile }, options, other, folder.remove);
 };
 
 /** On databases of this server, each of which sorts text by a language's rules unless told otherwise. */
 export const openOnPostgres =
   (server: () => TestServer): OpenMetadata =>
-  async () => {
+  async (options) => {
     const url = new URL(server().url);
     databases += 1;
     const name = `metadata_${databases}`;
@@ -46,6 +48,7 @@ export const openOnPostgres =
     url.pathname = `/${name}`;
     return openHarness(
       { url: url.href },
+      options,
       () => knexOf({ client: 'pg', connection: url.href }),
       async () => {},
     );
@@ -54,11 +57,12 @@ let databases = 0;
 
 async function openHarness(
   address: MetadataHarness['address'],
+  options: Parameters<OpenMetadata>[0],
   other: () => Knex,
   remove: () => Promise<void>,
 ): Promise<MetadataHarness> {
   const clock = new FakeClock();
-  const open = () => openMetadataRepository({ ...address, clock, copies: 1 });
+  const open = () => openMetadataRepository({ ...address, ...options, clock, copies: 1 });
   let repository = await open();
   return {
     get repository() {
