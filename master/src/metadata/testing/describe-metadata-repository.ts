@@ -3,6 +3,7 @@ import { describeBinding } from './bind-suite.ts';
 import { describeCollection } from './collection-suite.ts';
 import { describeCopies } from './copies-suite.ts';
 import { describeCopiesWanted } from './copies-wanted-suite.ts';
+import { describeCopying } from './copy-suite.ts';
 import { describeHealing } from './healing-suite.ts';
 import { describeInventories } from './inventory-suite.ts';
 import { describeJournal } from './journal-suite.ts';
@@ -31,6 +32,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('copies', () => describeCopies(open));
     describe('copies wanted', () => describeCopiesWanted(open));
     describe('readers of what moves', () => describeReadersOfMoves(open));
+    describe('a copy', () => describeCopying(open));
     describe('inventories', () => describeInventories(open));
     describe('healing', () => describeHealing(open));
     describe('collection', () => describeCollection(open));
