@@ -5,6 +5,7 @@ import { contentOf, md5Of } from './harness/content.ts';
 import { contentsOf, fillFolder, readFolder } from './harness/folder.ts';
 import { temporaryDirectory } from './harness/guard.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
+import { TcpProxy } from './harness/tcp-proxy.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
 interface Report {
@@ -261,6 +262,53 @@ describe('push and pull', () => {
     const finished = await running.finished;
     expect(finished.code, finished.stderr).toBe(0);
     expect(await stored()).toEqual(contentsOf(local));
+  });
+
+  it('take an answer that was lost for no conflict, neither of a write nor of a deletion', async () => {
+    fillFolder(local, { small: 'old', long: contentOf('long', 2_000_000), gone: 'gone' });
+    await synchronise('push');
+    fillFolder(local, { small: 'new', long: contentOf('longer', 2_500_000), more: 'more' });
+    rmSync(join(local, 'gone'));
+    const proxy = await TcpProxy.start(cluster.url);
+    // The state of the folders is that of the store's own address.
+    const environment = { DFS_URL: proxy.url, DFS_KEY: cluster.key };
+    const args = ['push', '--json', '--remote', remote, '--delete', '--force'];
+    try {
+      const settled = await cluster.dfs(args, { cwd: local, environment });
+      expect(settled.code, settled.stderr).toBe(0);
+      fillFolder(local, { small: 'newest', long: contentOf('longest', 2_700_000), last: 'last' });
+      rmSync(join(local, 'more'));
+      const running = cluster.startDfs(args, { cwd: local, environment });
+      const passed = proxy.passedBytes;
+      await waitUntil('the listing', () => proxy.passedBytes > passed, { everyMs: 1 });
+      proxy.dropAnswers(6);
+      const finished = await running.finished;
+      expect(finished.code, finished.stdout + finished.stderr).toBe(0);
+      expect(await stored()).toEqual(contentsOf(local));
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('never lose what somebody else stores while they run', async () => {
+    for (let n = 0; n < 150; n += 1) fillFolder(local, { [`${n}`.padStart(3, '0')]: `${n}` });
+    await synchronise('push');
+    for (let n = 0; n < 150; n += 1) fillFolder(local, { [`${n}`.padStart(3, '0')]: `new ${n}` });
+    const running = cluster.startDfs(['push', '--json', '--force', '--remote', remote, '-j', '1'], {
+      cwd: local,
+    });
+    await waitUntil('the first write', async () => (await textOf('000')) === 'new 0', {
+      everyMs: 2,
+    });
+    await store('149', 'theirs');
+    const finished = await running.finished;
+    const { conflicts, updated } = finished.json<Report>();
+    expect(await textOf('149')).toBe('theirs');
+    expect(updated).toHaveLength(149);
+    expect([finished.code, conflicts]).toEqual([
+      5,
+      [expect.objectContaining({ path: '149', reason: 'changed-meanwhile' })],
+    ]);
   });
 
   it('refuse what would be a mistake, and touch nothing', async () => {

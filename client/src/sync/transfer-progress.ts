@@ -47,7 +47,8 @@ export function showTransfers(options: TransferProgressOptions): TransferProgres
     rate: bytesText((sentBytes * 1000) / Math.max(1, performance.now() - startedAtMs)),
   });
   const draw = () => bar?.update(bytes, facts());
-  bar?.start(0, 0, facts());
+  // What there is comes later: nothing of it is done until then.
+  bar?.start(1, 0, facts());
   const say = (line: string) => void stream.write(bar ? instead(line) : `${line}\n`);
   return {
     bytes: (count) => {
