@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createReadStream, rmSync } from 'node:fs';
-import { access, open, rename, rm, stat } from 'node:fs/promises';
+import { access, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { type SnapshotLine, StoreError } from '@dfs/shared';
@@ -43,11 +44,12 @@ export async function backup(
   try {
     // All names of the store: for the eyes of its owner.
     const handle = await open(staged, 'wx', 0o600).catch((error: Error) => {
-      throw new StoreError('invalid-request', `${shown(file)} cannot be written: ${error.message}`);
+      throw cannotWrite(file, error);
     });
     try {
-      await pipeline(body, handle.createWriteStream({ autoClose: false })).catch((error) => {
-        throw api.failure(error);
+      await receive(body, handle).catch((error) => {
+        // What the disk refuses has a system call's name.
+        throw 'syscall' in error ? cannotWrite(file, error) : api.failure(error);
       });
       await handle.sync();
     } finally {
@@ -67,6 +69,13 @@ export async function backup(
     for (const signal of endingSignals) process.off(signal, onSignal);
   }
 }
+
+async function receive(body: Readable, handle: FileHandle): Promise<void> {
+  for await (const chunk of body as AsyncIterable<Buffer>) await handle.appendFile(chunk);
+}
+
+const cannotWrite = (file: string, error: Error) =>
+  new StoreError('invalid-request', `${shown(file)} cannot be written: ${error.message}`);
 
 const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

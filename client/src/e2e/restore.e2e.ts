@@ -1,11 +1,13 @@
-import { rmSync } from 'node:fs';
+import { cpSync, existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { contentOf } from './harness/content.ts';
+import { temporaryDirectory } from './harness/guard.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
-import type { Store } from './harness/store.ts';
-import { waitUntil } from './harness/wait-until.ts';
+import { type Store, urlPathOf } from './harness/store.ts';
+import { InVain, waitUntil } from './harness/wait-until.ts';
 
 interface Report {
   readonly base: string;
@@ -48,14 +50,29 @@ async function work(store: Store): Promise<void> {
   await store.store('/empty.txt', '');
 }
 
-/** Stops the master's process and loses its database; nodes go on. Gives a master with an empty one beside the same nodes. */
+interface Beside {
+  /** All of them by default. */
+  readonly nodes?: readonly string[];
+  /** An empty one by default. */
+  readonly masterDir?: string;
+  /** What the nodes keep of the journal is lost, too. */
+  readonly forgetJournals?: boolean;
+}
+
+/** Kills the master, stops the rest, and gives a master with another database beside the same nodes, in recovery. */
 async function withoutDatabase(
   cluster: LocalCluster,
-  { nodes, masterDir }: { nodes?: readonly string[]; masterDir?: string } = {},
+  options: Beside = {},
 ): Promise<SeparatePrograms> {
-  const dataDirs = cluster.nodeDirectories();
   await cluster.kill('master');
   await cluster.stop();
+  return startBeside(cluster, options);
+}
+
+async function startBeside(
+  cluster: LocalCluster,
+  { nodes, masterDir, forgetJournals }: Beside,
+): Promise<SeparatePrograms> {
   const programs = await startSeparatePrograms({
     nodes: 0,
     copies: 2,
@@ -63,16 +80,36 @@ async function withoutDatabase(
     environment: settings,
     ...(masterDir === undefined ? {} : { masterDir }),
   });
-  for (const [index, dataDir] of dataDirs.entries()) {
+  for (const [index, dataDir] of cluster.nodeDirectories().entries()) {
     const name = `node-${index + 1}`;
     if (nodes && !nodes.includes(name)) continue;
+    if (forgetJournals) rmSync(join(dataDir, 'journal'), { recursive: true, force: true });
     await programs.launchNode({ name, dataDir });
   }
-  await waitUntil(
-    'the master to notice',
-    async () => (await programs.status()).health === 'recovery',
-  );
+  await waitUntil('the master to notice', async () => {
+    const { health } = await programs.status();
+    return health === 'recovery';
+  });
   return programs;
+}
+
+/** Resolves once every node that keeps the journal has all of it. */
+const waitUntilShipped = (store: Store) =>
+  waitUntil('the journal to be shipped', async () => {
+    const { text } = await store.send({ path: '/metrics' });
+    const lags = [...text.matchAll(/^dfs_journal_lag_records\{.*\} (\d+)$/gm)];
+    return lags.length > 0 && lags.every(([, count]) => count === '0');
+  });
+
+async function move(store: Store, from: string, to: string): Promise<void> {
+  const headers = { Destination: `/fs${urlPathOf(to)}` };
+  const answer = await store.send({ method: 'MOVE', path: `/fs${urlPathOf(from)}`, headers });
+  expect(answer.status, answer.text).toBe(201);
+}
+
+async function makeDirectory(store: Store, path: string): Promise<void> {
+  const answer = await store.send({ method: 'MKCOL', path: `/fs${urlPathOf(path)}?parents=1` });
+  expect(answer.status, answer.text).toBe(201);
 }
 
 /** Without times: those of a file are when it was written, those of a directory are lost. */
@@ -86,18 +123,80 @@ const settings = { DFS_SEGMENT_BYTES: '1MiB', DFS_TRASH_TTL: '1h', DFS_GC_GRACE:
 const restoreOf = (store: Store, ...args: string[]) => store.dfsJson<Report>(['restore', ...args]);
 
 describe('a database rebuilt from the nodes', () => {
+  it('is equal to the one that was lost: names after moves, directories, times, MD5s, visibility; deleted stays deleted', async () => {
+    const cluster = await startCluster({ nodes: 3, copies: 2, environment: settings });
+    await work(cluster);
+    await move(cluster, '/photos', '/pictures');
+    await makeDirectory(cluster, '/empty/directory/');
+    await cluster.waitForAllCopies();
+    const before = await treeOf(cluster);
+    await waitUntilShipped(cluster);
+    const programs = await withoutDatabase(cluster);
+    try {
+      expect((await programs.put('/new.txt', 'new')).status).toBe(503);
+      const report = await restoreOf(programs);
+      expect(report).toMatchObject({
+        epoch: 2,
+        withoutCopy: { count: 0 },
+        found: { count: 0 },
+        doubtful: { count: 0 },
+        contested: { count: 0 },
+      });
+      expect(['snapshot', 'journal']).toContain(report.base);
+      expect(await treeOf(programs)).toEqual(before);
+      expect((await programs.get('/long.bin')).body.equals(contentOf('long', 5_000_000))).toBe(
+        true,
+      );
+      const stranger = await programs.send({ path: '/fs/open.txt', withKey: false });
+      expect([stranger.status, stranger.text]).toEqual([200, 'for all']);
+      expect((await programs.send({ path: '/fs/replaced.txt', withKey: false })).status).toBe(401);
+      // The nodes are part of the new epoch, and nothing comes back later.
+      await programs.store('/after.txt', 'after');
+      programs.startReplicator();
+      await programs.waitForAllCopies();
+      expect((await programs.get('/gone.txt')).status).toBe(404);
+      const again = await programs.dfs(['restore']);
+      expect(again.code).toBe(5);
+      expect(again.stderr).toContain('--into');
+    } finally {
+      await programs.dispose();
+    }
+  });
+
+  it('can be read with one of three nodes missing, and says what may be stale', async () => {
+    const cluster = await startCluster({ nodes: 3, copies: 2, environment: settings });
+    await work(cluster);
+    await cluster.waitForAllCopies();
+    const before = await treeOf(cluster);
+    await waitUntilShipped(cluster);
+    const programs = await withoutDatabase(cluster, { nodes: ['node-1', 'node-3'] });
+    try {
+      const report = await restoreOf(programs);
+      expect(report).toMatchObject({ withoutCopy: { count: 0 } });
+      expect(report.warnings.join('\n')).toMatch(/Changes after .* are lost/);
+      expect(await treeOf(programs)).toEqual(before);
+      for (const path of Object.keys(before)) {
+        const { md5 } = before[path] as { md5?: string };
+        if (md5 !== undefined) expect((await programs.get(path)).status, path).toBe(200);
+      }
+      // What was away is compared when it returns: nothing of it is lost, and nothing returns by it.
+      const [, dataDir = ''] = cluster.nodeDirectories();
+      await programs.startNode({ name: 'node-2', dataDir });
+      programs.startReplicator();
+      await programs.waitForAllCopies();
+      expect(await treeOf(programs)).toEqual(before);
+    } finally {
+      await programs.dispose();
+    }
+  });
+
   it('has all files again from what their blobs say of themselves, when no node keeps a journal', async () => {
     const cluster = await startCluster({ nodes: 3, copies: 2, environment: settings });
     await work(cluster);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
-    for (const directory of cluster.nodeDirectories()) {
-      rmSync(join(directory, 'journal'), { recursive: true, force: true });
-    }
-    const programs = await withoutDatabase(cluster);
+    const programs = await withoutDatabase(cluster, { forgetJournals: true });
     try {
-      const refused = await programs.put('/new.txt', 'new');
-      expect(refused.status).toBe(503);
       const report = await restoreOf(programs);
       expect(report).toMatchObject({
         base: 'blobs',
@@ -114,13 +213,196 @@ describe('a database rebuilt from the nodes', () => {
         true,
       );
       expect((await programs.get('/replaced.txt')).text).toBe('second');
-      await waitUntil('the nodes to be accepted', async () =>
-        (await programs.nodes()).every((node) => node.state === 'up'),
-      );
-      await programs.store('/after.txt', 'after');
-      expect((await programs.get('/after.txt')).text).toBe('after');
     } finally {
       await programs.dispose();
+    }
+  });
+
+  it('goes on from an old copy of itself with what the nodes know of later', async () => {
+    const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
+    await cluster.store('/early.txt', 'early');
+    await cluster.store('/both.txt', 'old');
+    await cluster.waitForAllCopies();
+    await cluster.stop();
+    const older = join(temporaryDirectory('older'), 'master');
+    cpSync(join(cluster.dataDir, 'master'), older, { recursive: true });
+    const later = await startCluster({
+      nodes: 2,
+      copies: 2,
+      environment: settings,
+      dataDir: cluster.dataDir,
+    });
+    await later.store('/both.txt', 'new');
+    await later.store('/late.txt', 'late');
+    expect((await later.remove('/early.txt')).status).toBe(204);
+    await later.waitForAllCopies();
+    const before = await treeOf(later);
+    await waitUntilShipped(later);
+    const programs = await withoutDatabase(later, { masterDir: older });
+    try {
+      const report = await restoreOf(programs);
+      expect(report).toMatchObject({ epoch: 2, withoutCopy: { count: 0 }, found: { count: 0 } });
+      expect(await treeOf(programs)).toEqual(before);
+      expect((await programs.get('/both.txt')).text).toBe('new');
+      expect((await programs.get('/early.txt')).status).toBe(404);
+    } finally {
+      await programs.dispose();
+    }
+  });
+
+  it('is begun again after the master died in the middle of it', async () => {
+    const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
+    await work(cluster);
+    await cluster.waitForAllCopies();
+    const before = await treeOf(cluster);
+    await waitUntilShipped(cluster);
+    const first = await withoutDatabase(cluster);
+    let programs = first;
+    try {
+      const restoring = first.startDfs(['restore']);
+      // As soon as it says that it counts what the nodes hold, half of it is written.
+      await restoring.printed(/Reading what the nodes hold/, 60_000);
+      first.master.kill('SIGKILL');
+      expect((await restoring.finished).code).not.toBe(0);
+      await first.dispose();
+      programs = await startBeside(cluster, { masterDir: first.masterDir });
+      const refused = await programs.get('/open.txt');
+      expect(refused.status).toBe(503);
+      expect(refused.text).toContain('dfs restore');
+      await restoreOf(programs);
+      expect(await treeOf(programs)).toEqual(before);
+    } finally {
+      await programs.dispose();
+    }
+  });
+
+  it('is not written over: a database with files of its own is left alone, and compared with a new one beside it', async () => {
+    const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
+    try {
+      await work(cluster);
+      await cluster.waitForAllCopies();
+      await waitUntilShipped(cluster);
+      const refused = await cluster.dfs(['restore']);
+      expect([refused.code, refused.stderr]).toEqual([5, expect.stringContaining('not empty')]);
+      const into = join(temporaryDirectory('aside'), 'aside.sqlite');
+      const report = await restoreOf(cluster, '--into', into);
+      expect(report.differences).toMatchObject({
+        onlyInDatabase: { count: 0 },
+        onlyOnNodes: { count: 0 },
+        different: { count: 0 },
+      });
+      expect(statSync(into).size).toBeGreaterThan(0);
+      const again = await cluster.dfs(['restore', '--into', into]);
+      expect([again.code, again.stderr]).toEqual([5, expect.stringContaining('exists already')]);
+      expect((await cluster.get('/replaced.txt')).text).toBe('second');
+    } finally {
+      await cluster.dispose();
+    }
+  });
+
+  it('is not made of two clusters: they are listed, and one has to be chosen', async () => {
+    const [one, two] = await Promise.all([
+      startCluster({ nodes: 1, copies: 1, environment: settings }),
+      startCluster({ nodes: 1, copies: 1, environment: settings }),
+    ]);
+    await one.store('/one.txt', 'one');
+    await two.store('/two.txt', 'two');
+    const wanted = (await one.status()).clusterId;
+    await waitUntilShipped(one);
+    await two.stop();
+    const programs = await withoutDatabase(one);
+    try {
+      const [dataDir = ''] = two.nodeDirectories();
+      await programs.launchNode({ name: 'stranger', dataDir });
+      await waitUntil('the other cluster to be heard', async () => {
+        const refused = await programs.dfs(['restore']);
+        if (refused.code === 0) throw new InVain('It took one of them.');
+        return (
+          refused.code === 5 &&
+          refused.stderr.includes('Several clusters') &&
+          refused.stderr.includes(wanted)
+        );
+      });
+      const report = await restoreOf(programs, '--cluster', wanted);
+      expect(report.clusterId).toBe(wanted);
+      expect(await programs.names()).toEqual(['one.txt']);
+    } finally {
+      await programs.dispose();
+    }
+  });
+});
+
+describe('a backup', () => {
+  it('is taken while the store runs, and brings its database back together with what the nodes know of later', async () => {
+    const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
+    const file = join(temporaryDirectory('backups'), 'dfs.backup');
+    await work(cluster);
+    const taken = await cluster.dfsJson<{ rows: number }>(['backup', file]);
+    expect(taken.rows).toBeGreaterThan(20);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const refused = await cluster.dfs(['backup', file]);
+    expect([refused.code, refused.stderr]).toEqual([5, expect.stringContaining('--force')]);
+    const piped = await cluster.dfs(['backup', '-']);
+    expect(piped.code).toBe(0);
+    expect(piped.stdout.length).toBeGreaterThan(100);
+    await cluster.store('/later.txt', 'later');
+    expect((await cluster.remove('/empty.txt')).status).toBe(204);
+    await cluster.waitForAllCopies();
+    const before = await treeOf(cluster);
+    await waitUntilShipped(cluster);
+
+    const programs = await withoutDatabase(cluster);
+    try {
+      const half = join(temporaryDirectory('backups'), 'half.backup');
+      cpSync(file, half);
+      truncateSync(half, statSync(file).size - 30);
+      const torn = await programs.dfs(['restore', '--from', half]);
+      expect([torn.code, torn.stderr]).toEqual([2, expect.stringContaining('no whole backup')]);
+      const report = await restoreOf(programs, '--from', file);
+      expect(report.base).toBe('backup');
+      expect(await treeOf(programs)).toEqual(before);
+    } finally {
+      await programs.dispose();
+    }
+  });
+
+  it('brings its own state back where the nodes keep no journal, and what was written since under the names that it was written to', async () => {
+    const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
+    const file = join(temporaryDirectory('backups'), 'dfs.backup');
+    await work(cluster);
+    await move(cluster, '/photos', '/pictures');
+    await cluster.waitForAllCopies();
+    await cluster.dfsJson(['backup', file]);
+    // So much later that no clock is in doubt.
+    await delay(6_000);
+    await cluster.store('/later.txt', 'later');
+    await cluster.waitForAllCopies();
+    const before = await treeOf(cluster);
+    const programs = await withoutDatabase(cluster, { forgetJournals: true });
+    try {
+      const report = await restoreOf(programs, '--from', file);
+      expect(report).toMatchObject({ base: 'backup', found: { paths: ['/later.txt'] } });
+      expect(contentsOf(await treeOf(programs))).toEqual(contentsOf(before));
+    } finally {
+      await programs.dispose();
+    }
+  });
+
+  it('leaves nothing of a file that could not be written whole', async () => {
+    const cluster = await startCluster({ nodes: 1, copies: 1, environment: settings });
+    try {
+      const folder = temporaryDirectory('backups');
+      const file = join(folder, 'missing', 'dfs.backup');
+      expect((await cluster.dfs(['backup', file])).code).not.toBe(0);
+      expect(existsSync(file)).toBe(false);
+      writeFileSync(join(folder, 'no.backup'), 'no backup');
+      const refused = await cluster.dfs(['restore', '--from', join(folder, 'no.backup')]);
+      expect([refused.code, refused.stderr]).toEqual([
+        2,
+        expect.stringContaining('no whole backup'),
+      ]);
+    } finally {
+      await cluster.dispose();
     }
   });
 });

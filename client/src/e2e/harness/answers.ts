@@ -74,6 +74,7 @@ export interface StatAnswer {
 }
 
 export interface StatusAnswer {
+  readonly clusterId: string;
   readonly health: 'whole' | 'healing' | 'lost' | 'recovery';
   readonly files: number;
   readonly nodes: { readonly up: number; readonly all: number };
