@@ -112,7 +112,9 @@ function printReport(report: RestoreReport): void {
     );
   }
   printPaths('No copy found yet of', report.withoutCopy);
-  printPaths('Newer than the journal, known from their blobs', report.found);
+  if (report.base !== 'blobs') {
+    printPaths('Newer than the journal, known from their blobs', report.found);
+  }
   printPaths('Had several contents, the others are in the trash', report.contested);
   if (report.doubtful.count > 0) {
     print(`\nPut below /.restored/ (${report.doubtful.count}):`);

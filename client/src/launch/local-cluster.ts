@@ -172,6 +172,10 @@ export class LocalCluster {
       for (const reason of reasons.filter((text) => !told.has(text))) {
         told.add(reason);
         this.#options.say(`Not ready yet: ${reason}`);
+        // The command knows the address of this start only once all is ready.
+        if (reason.includes('dfs restore')) {
+          this.#options.say(`In another terminal: DFS_URL=${this.#master?.info.url} dfs restore`);
+        }
       }
     }, explainEveryMs);
     return () => clearInterval(timer);
