@@ -327,6 +327,25 @@ describe('nothing is shipped', () => {
     expect(shipping.keepers.flatMap(({ requests }) => requests)).not.toContain('putSnapshot');
     expect(shipping.lines.lines.filter(({ level }) => level === 'error')).toHaveLength(1);
   });
+
+  it('until a restore has taken over what a node had beyond the database: the journal then goes on in a new epoch', async () => {
+    shipping = await TestShipping.open([undefined, undefined]);
+    await grow(shipping.metadata, 'files', 50);
+    await shipping.keepers[1]?.journal.appendRecords(
+      linesOfRecords(makeJournalRecords(1, 3, { epoch: 2 })),
+    );
+    shipping.start({ settleMs: 0 });
+    await eventually(() => shipping.shipper?.state().problem).toMatch(/newer journal/);
+    const { metadata } = shipping;
+    const { clusterId } = metadata.identity();
+    await metadata.restore.begin('replay');
+    await metadata.restore.adopt({ clusterId, epoch: 3 }, metadata.journalNumber());
+    await metadata.restore.derive({ isSure: true });
+    await metadata.restore.end();
+    await grow(metadata, 'more', 50);
+    await allShipped();
+    expect(shipping.shipper?.state().problem).toBeUndefined();
+  });
 });
 
 describe('a long journal', () => {

@@ -115,6 +115,8 @@ export class JournalShipper {
 
   /** One round: who keeps the journal, and what the database may forget. */
   async step(signal: AbortSignal): Promise<void> {
+    // A restore took over what nodes had beyond this database: a new epoch.
+    if (this.#deps.metadata.identity().epoch !== this.#knownEpoch) this.#problem = undefined;
     if (!this.#mayShip()) return;
     this.#lag.reached(this.#deps.metadata.journalNumber());
     await this.#askAround(signal);
