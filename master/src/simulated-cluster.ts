@@ -231,7 +231,7 @@ export class SimulatedCluster {
     const loops = { nodeTimeoutMs, replaceAfterMs, everyMs: 3_600_000 };
     const repair = new RepairLoop({ ...common, queue, config: loops });
     repair.listen();
-    const keep = { gcGraceMs, logKeepMs: 86_400_000 };
+    const keep = { gcGraceMs, logKeepMs: 86_400_000, copies };
     const collector = new Collector({ ...common, blobsInUse, grace, config: keep });
     const upkeep = new TreeUpkeep({ ...common, repair, config: { copies, gcGraceMs } });
     const files = createFileService({

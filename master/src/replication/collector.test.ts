@@ -49,6 +49,29 @@ describe('the collector', () => {
     expect(log.map((row) => row.outcome)).toEqual(['dropped', 'dropped', 'dropped']);
   });
 
+  it('waits out only seconds of the grace time while room is short, and takes nothing that is read', async () => {
+    await start(2);
+    const [read, gone] = [await makeFile('/read.txt', 2), await makeFile('/gone.txt', 2)];
+    const release = cluster.blobsInUse.reading([read]);
+    await remove('/read.txt');
+    await remove('/gone.txt');
+    cluster.pass(10_000);
+    await cluster.collector.step();
+    expect(cluster.holdersOf(gone)).toEqual([0, 1]);
+    for (const node of cluster.directory.nodes) node.freeBytes = 10;
+    await cluster.collector.step();
+    expect(cluster.holdersOf(gone)).toEqual([]);
+    expect(cluster.holdersOf(read)).toEqual([0, 1]);
+    release();
+    await cluster.collector.step();
+    expect(cluster.holdersOf(read)).toEqual([]);
+    // What an aborted upload left is not known to be one before the whole grace time is over.
+    const left = await leave(cluster.directory.nodes[0] as TestNode);
+    cluster.pass(20_000);
+    await cluster.collector.step();
+    expect(cluster.holdersOf(left)).toEqual([0]);
+  });
+
   it('leaves a blob alone while somebody reads it, however long', async () => {
     await start(2);
     const blob = await makeFile('/read.txt', 2);

@@ -6,6 +6,7 @@ import { BackgroundLoop } from './background-loop.ts';
 import { BlobDropper } from './blob-dropper.ts';
 import type { GracePeriod } from './grace-period.ts';
 import type { InventoryCheck } from './inventory-check.ts';
+import { roomIsShort } from './room.ts';
 import { StandstillWatch } from './standstill-watch.ts';
 import { type RunningUploads, UploadRenewal } from './upload-renewal.ts';
 
@@ -35,12 +36,16 @@ export interface CollectorDependencies {
   readonly config: {
     readonly gcGraceMs: number;
     readonly logKeepMs: number;
+    /** Copies of a file where nothing else is said: by them it is judged whether room is short. */
+    readonly copies: number;
     /** Pause between two steps, ms; a quarter of the grace time by default, at most 10 s. */
     readonly everyMs?: number;
   };
 }
 
 const blobsPerRelease = 1_000;
+/** When room is short, deleted content stays no longer than this. Reads and uploads hold their blobs beyond it; it is for those that are about to begin. */
+const shortGraceMs = 5_000;
 const idempotencyKeepMs = 24 * 3_600_000;
 const purgeEveryMs = 10 * 60_000;
 const inventoryEveryMinMs = 2_000;
@@ -104,10 +109,12 @@ export class Collector {
 
   /** The copies of what was unreferenced for the grace time, is in no upload and is not being read become `dropping`. */
   async #release(): Promise<void> {
-    const { metadata, blobsInUse, grace, clock } = this.#deps;
+    const { metadata, nodes, blobsInUse, grace, clock, config } = this.#deps;
+    const isShort = roomIsShort(nodes.snapshots(), config.copies);
     let released: number;
     do {
-      const beforeMs = grace.endedBeforeMs();
+      // Every blob with a row was bound once: what an upload left behind is found on nodes, after the whole grace time.
+      const beforeMs = grace.endedBeforeMs(isShort ? shortGraceMs : undefined);
       if (beforeMs <= 0) return;
       released = await metadata.releaseUnreferenced({
         beforeMs,

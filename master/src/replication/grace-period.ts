@@ -19,14 +19,17 @@ export class GracePeriod {
     this.#offsetMs = clock.now() - clock.monotonic();
   }
 
-  /** What was last used before this time, ms since 1970, is old enough; 0 while a jump of the clock is waited out. */
-  endedBeforeMs(): number {
+  /**
+   * What was last used before this time, ms since 1970, is old enough; 0 while a jump of the clock is waited out. `graceMs`: a shorter time than usual.
+   */
+  endedBeforeMs(graceMs = this.#graceMs): number {
     const monotonicMs = this.#clock.monotonic();
     const offsetMs = this.#clock.now() - monotonicMs;
     if (Math.abs(offsetMs - this.#offsetMs) > jumpMs) {
       this.#heldUntilMonotonicMs = monotonicMs + this.#graceMs;
     }
     this.#offsetMs = offsetMs;
-    return monotonicMs < this.#heldUntilMonotonicMs ? 0 : this.#clock.now() - this.#graceMs;
+    if (monotonicMs < this.#heldUntilMonotonicMs) return 0;
+    return this.#clock.now() - Math.min(graceMs, this.#graceMs);
   }
 }

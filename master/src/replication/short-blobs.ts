@@ -2,6 +2,7 @@ import type { BlobId, Clock } from '@dfs/shared';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { planRepair, type RepairFacts } from './repair-plan.ts';
+import { isShortOfRoom } from './room.ts';
 
 const blobsPerPage = 500;
 /** After a pass for a new set of nodes: an upload that was placed before may have been bound behind the pass. */
@@ -10,7 +11,7 @@ const recheckMs = 10_000;
 const idleMs = 60_000;
 
 /**
- * Finds blobs that have fewer rows of copies than wanted, because there were too few nodes, and wants the rest. A change of the nodes begins a pass
+ * Finds blobs that have fewer rows of copies than wanted, because there were too few nodes with room, and wants the rest. A change of the nodes begins a pass
  * over all of them; without one, a page a minute shows whether anything can be done.
  */
 export class ShortBlobs {
@@ -39,7 +40,7 @@ export class ShortBlobs {
   async step(nodes: readonly NodeSnapshot[], facts: RepairFacts): Promise<boolean> {
     const now = this.#clock.monotonic();
     const nodesNow = nodes
-      .map((node) => `${node.id} ${node.state}`)
+      .map((node) => `${node.id} ${node.state} ${isShortOfRoom(node) ? 'short' : 'roomy'}`)
       .toSorted()
       .join();
     if (nodesNow !== this.#nodesSeen) {

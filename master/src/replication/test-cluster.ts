@@ -188,7 +188,7 @@ export class TestCluster {
       clock,
       logger,
       random: this.random,
-      config: { gcGraceMs, logKeepMs: 30 * 86_400_000 },
+      config: { gcGraceMs, logKeepMs: 30 * 86_400_000, copies: 2 },
     });
   }
 
