@@ -23,19 +23,22 @@ export async function findEntries(front: Front, exchange: Exchange): Promise<voi
   const kind = readKind(query.get('kind')) ?? (format === 'text' ? 'file' : undefined);
   checkServing(nodes);
   await authorizeListing(front, exchange, path);
-  // A reader that takes nothing for so long is cut off by the server's handler of this event.
-  response.setTimeout(config.downloadIdleMs);
-  response.writeHead(200, {
-    'Content-Type':
-      format === 'json' ? 'application/x-ndjson; charset=utf-8' : 'text/plain; charset=utf-8',
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    'X-Request-Id': id,
-  });
-  if (exchange.isHead) return void response.end();
+  const begin = () => {
+    if (response.headersSent) return;
+    // A reader that takes nothing for so long is cut off by the server's handler of this event.
+    response.setTimeout(config.downloadIdleMs);
+    response.writeHead(200, {
+      'Content-Type':
+        format === 'json' ? 'application/x-ndjson; charset=utf-8' : 'text/plain; charset=utf-8',
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'X-Request-Id': id,
+    });
+  };
   const lineOf = format === 'json' ? jsonLineOf : textLineOf;
-  for await (const page of files.walk(path)) {
+  for await (const page of exchange.isHead ? [] : files.walk(path)) {
     if (signal.aborted) return;
+    begin();
     const lines = page
       .filter((entry) => kind === undefined || entry.kind === kind)
       .filter(({ isPublic }) => access.may(principal, 'read', { isPublic }))
@@ -43,6 +46,7 @@ export async function findEntries(front: Front, exchange: Exchange): Promise<voi
       .join('');
     if (lines !== '' && !response.write(lines)) await once(response, 'drain', { signal });
   }
+  begin();
   response.end();
 }
 

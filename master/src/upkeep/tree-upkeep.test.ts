@@ -1,0 +1,209 @@
+import type { NodeId } from '@dfs/shared';
+import { recordingLogger } from '@dfs/shared/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { pathOf, TestCluster } from '../files/test-cluster.ts';
+import { TreeUpkeep } from './tree-upkeep.ts';
+
+const gcGraceMs = 15 * 60_000;
+const dayMs = 86_400_000;
+
+let cluster: TestCluster;
+let upkeep: TreeUpkeep;
+/** What the repair loop was asked for. */
+let repairs: string[];
+/** How often the database was asked for work. */
+let asked: Record<string, number>;
+
+beforeEach(async () => {
+  cluster = await TestCluster.open({ capacityBytes: 10_000 });
+  repairs = [];
+  upkeep = makeUpkeep();
+  asked = {};
+  const { metadata } = cluster;
+  for (const name of ['foldSizes', 'sweepCopies'] as const) {
+    const original = metadata[name].bind(metadata) as (limit: number) => Promise<never>;
+    metadata[name] = (limit: number) => {
+      asked[name] = (asked[name] ?? 0) + 1;
+      return original(limit);
+    };
+  }
+});
+afterEach(() => cluster.close());
+
+const makeUpkeep = () =>
+  new TreeUpkeep({
+    metadata: cluster.metadata,
+    nodes: cluster.nodes,
+    clock: cluster.clock,
+    logger: recordingLogger().logger,
+    repair: { wake: () => repairs.push('wake'), scan: (id) => repairs.push(`scan ${id}`) },
+    config: { copies: 3, gcGraceMs },
+  });
+const put = (path: string, sizeBytes = 10) => cluster.put(path, Buffer.alloc(sizeBytes, path));
+const trashed = async () => (await cluster.files.listTrash({ limit: 100 })).items;
+const namesInTrash = async () => (await cluster.metadata.counts()).trash.files;
+
+describe('sizes', () => {
+  it('reach the root however deep a file lies', async () => {
+    await put('/a/b/c/d/e', 100);
+    await put('/a/b/f', 20);
+    await upkeep.step();
+    expect(await cluster.files.usage(pathOf('/'))).toMatchObject({
+      files: 2,
+      directories: 4,
+      bytes: 120,
+    });
+    await cluster.files.remove(pathOf('/a/b/c'));
+    await upkeep.step();
+    expect(await cluster.files.usage(pathOf('/a'))).toMatchObject({ files: 1, bytes: 20 });
+  });
+
+  it('cost nothing while nothing happens, and are behind only until they are folded', async () => {
+    await put('/a/b');
+    await upkeep.step();
+    const before = { ...asked };
+    for (let i = 0; i < 10; i += 1) await upkeep.step();
+    expect(asked).toEqual(before);
+    expect(upkeep.sizes.lagMs()).toBe(0);
+    await put('/a/c');
+    await upkeep.step();
+    expect(asked['foldSizes']).toBeGreaterThan(before['foldSizes'] as number);
+  });
+
+  it('that an earlier process left to be folded are found', async () => {
+    await put('/a/b', 30);
+    await makeUpkeep().step();
+    expect(await cluster.files.usage(pathOf('/'))).toMatchObject({ bytes: 30 });
+  });
+
+  it('are behind for as long as folding fails', async () => {
+    await put('/a/b');
+    const { foldSizes } = cluster.metadata;
+    cluster.metadata.foldSizes = () => Promise.reject(new Error('The database is away.'));
+    await expect(upkeep.sizes.step()).rejects.toThrow('away');
+    cluster.clock.advance(5_000);
+    expect(upkeep.sizes.lagMs()).toBe(5_000);
+    cluster.metadata.foldSizes = foldSizes;
+    await upkeep.sizes.step();
+    expect(upkeep.sizes.lagMs()).toBe(0);
+  });
+});
+
+describe('copies', () => {
+  it('that are missing or too many since a number was changed are told to the repair', async () => {
+    const { info } = await put('/a/b/c');
+    await upkeep.step();
+    repairs.length = 0;
+    await cluster.files.setCopies(pathOf('/a'), 1);
+    await upkeep.step();
+    expect(repairs).toEqual(cluster.nodes.all.map(({ id }) => `scan ${id}`));
+    const primary = info.primary?.id as NodeId;
+    const { blobs } = await cluster.metadata.blobsOnNode(primary, { limit: 10 });
+    expect(blobs.map(({ copiesWanted }) => copiesWanted)).toEqual([1]);
+    repairs.length = 0;
+    await cluster.files.setCopies(pathOf('/a'), null);
+    await upkeep.step();
+    expect(repairs).toContain('wake');
+  });
+});
+
+describe('the trash', () => {
+  it('keeps what it holds to the end of its time, then lets it go', async () => {
+    await put('/d/a');
+    await put('/d/b/c');
+    await cluster.files.remove(pathOf('/d'));
+    cluster.clock.advance(dayMs - 1_000);
+    await upkeep.step();
+    expect(await trashed()).toMatchObject([{ path: '/d', files: 2 }]);
+    cluster.clock.advance(2_000);
+    expect(await trashed()).toEqual([]);
+    await upkeep.step();
+    expect(await namesInTrash()).toBe(0);
+    expect(cluster.nodes.all.flatMap(({ store }) => store.ids)).toHaveLength(2);
+    expect(
+      await cluster.metadata.releaseUnreferenced({
+        beforeMs: cluster.clock.now() + 1,
+        nowMs: cluster.clock.now(),
+        held: new Set(),
+        limit: 100,
+      }),
+    ).toBe(2);
+  });
+
+  it('takes a large directory apart in bounded transactions', async () => {
+    await put('/d/first');
+    for (let i = 0; i < 12; i += 1) {
+      await cluster.files.copy({
+        from: pathOf(i === 0 ? '/d/first' : '/d'),
+        to: pathOf(i === 0 ? '/d/second' : `/e${i}`),
+        overwrite: false,
+        depth: 'infinity',
+        signal: new AbortController().signal,
+      });
+      if (i > 0) {
+        await cluster.files.move({
+          from: pathOf(`/e${i}`),
+          to: pathOf(`/d/more-${i}`),
+          overwrite: false,
+        });
+      }
+    }
+    await cluster.files.remove(pathOf('/d'), { skipTrash: true });
+    const { collectTrash } = cluster.metadata;
+    const sizes: number[] = [];
+    cluster.metadata.collectTrash = async (query) => {
+      const collected = await collectTrash.call(cluster.metadata, query);
+      sizes.push(collected.files + collected.directories);
+      return collected;
+    };
+    await upkeep.trash.step();
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeGreaterThan(4_096);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000);
+    expect(await namesInTrash()).toBe(0);
+    expect(await cluster.metadata.counts()).toMatchObject({ files: 0, directories: 0 });
+  });
+
+  it('is left alone in recovery and until a node has confirmed the database', async () => {
+    await put('/a');
+    await cluster.files.remove(pathOf('/a'));
+    cluster.clock.advance(dayMs + 1_000);
+    cluster.nodes.recoveryReason = 'The database is older than its nodes.';
+    await upkeep.trash.step();
+    expect(await namesInTrash()).toBe(1);
+    cluster.nodes.recoveryReason = undefined;
+    await upkeep.trash.step();
+    expect(await namesInTrash()).toBe(0);
+  });
+
+  it('goes first when room runs short: the oldest, as much as is missing, once', async () => {
+    for (const [path, age] of [
+      ['/old', 3_000],
+      ['/middle', 2_000],
+      ['/new', 1_000],
+    ] as const) {
+      await put(path, 200);
+      await cluster.files.remove(pathOf(path));
+      cluster.clock.advance(age);
+    }
+    const expired: number[] = [];
+    const { metadata } = cluster;
+    const original = metadata.expireOldestTrash.bind(metadata);
+    metadata.expireOldestTrash = (bytes) => {
+      expired.push(bytes);
+      // The least that goes is more than all of this.
+      return original(300);
+    };
+    await upkeep.trash.step();
+    expect(expired).toEqual([]);
+    for (const node of cluster.nodes.all) node.reservedBytes = 9_200;
+    await upkeep.trash.step();
+    expect(expired).toHaveLength(1);
+    expect((await trashed()).map(({ path }) => path)).toEqual(['/new']);
+    // What went is on its way off the disks: no more goes meanwhile.
+    await upkeep.trash.step();
+    expect((await trashed()).map(({ path }) => path)).toEqual(['/new']);
+    cluster.clock.advance(gcGraceMs + 120_000);
+    await upkeep.trash.step();
+    expect(await trashed()).toEqual([]);
+  });
+});
