@@ -1,6 +1,6 @@
 import type { NodeState } from '@dfs/shared';
 import { describe, expect, it } from 'vitest';
-import { isShortOfRoom, roomIsShort } from './room.ts';
+import { bytesShortOfRoom, isShortOfRoom, roomIsShort } from './room.ts';
 import { makeNode } from './test-fixtures.ts';
 
 const gib = 2 ** 30;
@@ -33,5 +33,16 @@ describe('isShortOfRoom', () => {
     ['a few GiB of a very large disk', 9 * gib, 10_000 * gib, true],
   ])('with %s free', (_case, free, capacity, expected) => {
     expect(isShortOfRoom(node(free, 'up', capacity))).toBe(expected);
+  });
+});
+
+describe('bytesShortOfRoom', () => {
+  it.each([
+    ['nobody is there', [], 0],
+    ['all have room', [node(500), node(100)], 0],
+    ['two of three run short', [node(500), node(60), node(0)], 140],
+    ['one that runs short is down', [node(60), node(0, 'down')], 40],
+  ])('when %s', (_case, nodes, expected) => {
+    expect(bytesShortOfRoom(nodes)).toBe(expected);
   });
 });
