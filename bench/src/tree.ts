@@ -1,0 +1,81 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startCluster } from './cluster.ts';
+import { currentCommit, resultsDirectory } from './results.ts';
+import { measureMoves } from './tree-moves.ts';
+import { type TreeRow, textOfRows } from './tree-row.ts';
+
+const usage = `npm run bench:tree -- [options]
+
+What is done to directories, whatever is in them. Missed (exit code 1): a ratio that is not kept.
+
+  --files N        files in the large directory (1000000)
+  --rounds N       moves of each directory (200)
+  --dir DIR        where the store lies (bench/results, which is on a disk)
+  --json           prints the result as JSON
+`;
+
+const flags = {
+  files: { type: 'string', default: '1000000' },
+  rounds: { type: 'string', default: '200' },
+  dir: { type: 'string', default: resultsDirectory },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+async function main(argv: string[]): Promise<number> {
+  const { values } = parseArgs({ args: argv, options: flags });
+  if (values.help) {
+    process.stdout.write(usage);
+    return 0;
+  }
+  await mkdir(values.dir, { recursive: true });
+  const directory = await mkdtemp(join(values.dir, 'dfs-tree-'));
+  try {
+    const settings = { files: Number(values.files), rounds: Number(values.rounds) };
+    const startedAt = new Date().toISOString();
+    const rows = await measure(directory, settings);
+    const machine = { processors: cpus().length, processor: cpus()[0]?.model.trim() ?? 'unknown' };
+    const report = { startedAt, commit: await currentCommit(), machine, settings, rows };
+    const text = `${JSON.stringify(report, undefined, 2)}\n`;
+    await mkdir(resultsDirectory, { recursive: true });
+    await writeFile(join(resultsDirectory, `tree-${startedAt.replaceAll(':', '-')}.json`), text);
+    process.stdout.write(values.json ? text : `\n${textOfRows(rows)}`);
+    return rows.every((row) => row.isMet) ? 0 : 1;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function measure(
+  directory: string,
+  settings: { files: number; rounds: number },
+): Promise<TreeRow[]> {
+  say('starting a cluster');
+  const cluster = await startCluster({ directory, copies: 1, nodes: 1 });
+  try {
+    const bench = {
+      ...settings,
+      target: cluster.target,
+      sqliteFile: join(directory, 'data', 'master', 'metadata.sqlite'),
+      say,
+    };
+    return [...(await measureMoves(bench))];
+  } finally {
+    await cluster.stop();
+  }
+}
+
+const say = (line: string) => process.stderr.write(`tree: ${line}\n`);
+
+main(process.argv.slice(2)).then(
+  (exitCode) => {
+    process.exitCode = exitCode;
+  },
+  (error: Error) => {
+    process.stderr.write(`tree: ${error.message}\n`);
+    process.exitCode = 1;
+  },
+);
