@@ -201,15 +201,18 @@ export class DiskJournal implements JournalKeeper {
         return name ? [new JournalSegment(join(path, fileName), name)] : [];
       })
       .sort(bySegmentOrder);
-    for (const segment of segments) {
-      await segment.scan({ isNewest: segment === segments.at(-1) });
-      if (segment.runs.length > 1) tellOfDamage(logger, segment);
-    }
-    const newest = segments.at(-1);
-    if (newest && newest.runs.length === 0) {
+    let newest = segments.at(-1);
+    await newest?.scan({ isNewest: true });
+    while (newest && newest.runs.length === 0) {
       // Begun, and nothing in it was acknowledged.
       await newest.remove();
       segments.pop();
+      newest = segments.at(-1);
+      await newest?.scan({ isNewest: true });
+    }
+    for (const segment of segments) {
+      if (segment !== newest) await segment.scan({ isNewest: false });
+      if (segment.runs.length > 1) tellOfDamage(logger, segment);
     }
     const snapshots = await Promise.all(names.map((name) => readSnapshotFile(path, name)));
     this.#segments = segments;
@@ -319,6 +322,7 @@ export class DiskJournal implements JournalKeeper {
     if (replaced && replaced.md5 !== snapshot.md5) {
       await unlinkFile(this.#pathOf(replaced)).catch(ignore);
     }
+    await this.#removeDamaged();
     // So that the next snapshot lets the records go that this one does not cover.
     this.#mustBeginSegment = true;
     await this.#removeCovered();
@@ -347,11 +351,17 @@ export class DiskJournal implements JournalKeeper {
         await unlinkFile(this.#pathOf(snapshot)).catch(absent);
         this.#snapshots = this.#snapshots.filter((each) => each !== snapshot);
       }
-      for (const name of await readdir(this.#deps.path)) {
-        if (name.endsWith(damagedSuffix)) await unlinkFile(join(this.#deps.path, name));
-      }
     } catch (error) {
       this.#deps.logger.warn('could not delete what a snapshot covers', { error });
+    }
+  }
+
+  /** Bytes that were kept for a person, until there was a whole snapshot again. */
+  async #removeDamaged(): Promise<void> {
+    const { path } = this.#deps;
+    const names = await readdir(path).catch(() => []);
+    for (const name of names.filter((each) => each.endsWith(damagedSuffix))) {
+      await unlinkFile(join(path, name)).catch(ignore);
     }
   }
 
@@ -366,7 +376,10 @@ export class DiskJournal implements JournalKeeper {
     const path = this.#pathOf(snapshot);
     this.#deps.logger.error('a snapshot of the journal is damaged', { path });
     this.#snapshots = this.#snapshots.filter((each) => each !== snapshot);
-    rename(path, `${path}${damagedSuffix}`).catch(ignore);
+    void this.#inTurn(async () => {
+      const wasReplaced = this.#snapshots.some((each) => this.#pathOf(each) === path);
+      if (!wasReplaced) await rename(path, `${path}${damagedSuffix}`);
+    }).catch(ignore);
   }
 
   #pathOf(snapshot: KeptSnapshot): string {

@@ -32,6 +32,7 @@ export async function openTestJournal(options: TestJournalOptions = {}) {
   });
   return {
     journal,
+    space,
     path,
     lines,
     folder: directory.journalPath,
