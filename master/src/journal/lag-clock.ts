@@ -1,11 +1,19 @@
 import type { Clock } from '@dfs/shared';
 
-const samplesMax = 600;
+interface Sample {
+  readonly number: number;
+  readonly atMs: number;
+}
 
-/** Remembers when the journal reached which number, so that it can be said how late a keeper is. */
+/** Of each kind. */
+const samplesMax = 300;
+
+/** Remembers when the journal reached which number, so that it can be said how late a keeper is: what is recent exactly, what is long ago at growing distances. */
 export class LagClock {
   readonly #clock: Clock;
-  #samples: { readonly number: number; readonly atMs: number }[] = [];
+  #recent: Sample[] = [];
+  #old: Sample[] = [];
+  #oldDistanceMs = 1;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -13,26 +21,36 @@ export class LagClock {
 
   /** Called as the journal grows, not for each change. */
   reached(number: number): void {
-    const newest = this.#samples.at(-1);
-    if (newest && number === newest.number) return;
+    const newest = this.#recent.at(-1);
+    if (number === newest?.number) return;
     // A restore ended with a lower number.
-    if (newest && number < newest.number) this.#samples = [];
-    this.#samples.push({ number, atMs: this.#clock.monotonic() });
-    // Every other one of the older half: the longer ago, the less does it matter when exactly.
-    if (this.#samples.length > samplesMax) {
-      this.#samples = this.#samples.filter((_, at) => at % 2 === 0 || at > samplesMax / 2);
-    }
+    if (newest && number < newest.number) this.forget(newest.number);
+    this.#recent.push({ number, atMs: this.#clock.monotonic() });
+    if (this.#recent.length > samplesMax) this.#age(this.#recent.shift() as Sample);
   }
 
   /** Nobody needs to know when these were reached. */
   forget(through: number): void {
-    const firstKept = this.#samples.findIndex(({ number }) => number > through);
-    this.#samples.splice(0, firstKept < 0 ? this.#samples.length : firstKept);
+    const isNeeded = ({ number }: Sample) => number > through;
+    this.#old = this.#old.filter(isNeeded);
+    this.#recent = this.#recent.filter(isNeeded);
+    if (this.#old.length === 0) this.#oldDistanceMs = 1;
   }
 
   /** Since when, in ms, there is a change that a keeper of changes up to `number` lacks. */
   lagMs(number: number): number {
-    const missed = this.#samples.find((sample) => sample.number > number);
+    const isMissed = (sample: Sample) => sample.number > number;
+    const missed = this.#old.find(isMissed) ?? this.#recent.find(isMissed);
     return missed ? this.#clock.monotonic() - missed.atMs : 0;
+  }
+
+  #age(sample: Sample): void {
+    const isFar = (from: Sample | undefined) =>
+      from === undefined || sample.atMs - from.atMs >= this.#oldDistanceMs;
+    if (isFar(this.#old.at(-1))) this.#old.push(sample);
+    if (this.#old.length <= samplesMax) return;
+    this.#old = this.#old.filter((_, at) => at % 2 === 0);
+    const [first, second] = this.#old;
+    this.#oldDistanceMs = first && second ? second.atMs - first.atMs : 1;
   }
 }
