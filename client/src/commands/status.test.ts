@@ -87,6 +87,27 @@ describe('the status', () => {
     );
   });
 
+  it('warns when too few nodes keep the latest changes', () => {
+    const keeper = (name: string, lagRecords: number) => ({
+      ...{ ...node(name), last: 90 - lagRecords, lagRecords },
+      ...{ lagSeconds: lagRecords * 2, current: lagRecords === 0 },
+    });
+    const journal = (...keepers: ReturnType<typeof keeper>[]) => ({ number: 90, keepers });
+    expect(text({ journal: journal(keeper('a', 0), keeper('b', 0), keeper('c', 9)) })).toBe(
+      text({}),
+    );
+    const late = text({ journal: journal(keeper('a', 0), keeper('b', 60)) });
+    expect(late).toContain('journal   only 1 node has the latest changes');
+    expect(late).toContain('b lacks 60 changes, for 2 min');
+    expect(text({ journal: journal() })).toContain('no node has the latest changes');
+    expect(text({ nodes: { up: 1, all: 1 }, journal: journal(keeper('a', 0)) })).not.toContain(
+      'journal',
+    );
+    expect(text({ journal: { number: 0, keepers: [] } })).not.toContain('journal');
+    const problem = 'Another master rules.';
+    expect(text({ journal: { number: 9, keepers: [], problem } })).toContain(problem);
+  });
+
   it('lets no name of a node command the terminal', () => {
     const away = [{ node: node('a\u001b[2J'), silentFor: 1, isReplaced: true }];
     expect(text({ away })).not.toContain('\u001b');

@@ -42,6 +42,7 @@ export function statusLines(answer: StatusAnswer, url: string): string[] {
     ]),
     ...row('healing', healingLines(answer)),
     ...row('balance', balanceLines(answer)),
+    ...row('journal', journalLines(answer)),
     ...row('store', [`${url}, dfs ${answer.version}, cluster ${answer.clusterId}`]),
   ];
 }
@@ -106,6 +107,23 @@ function balanceLines({ rebalance }: StatusAnswer): string[] {
   const moved = `${movedCopies} copies (${bytesText(movedBytes)}) moved`;
   const percent = `the fullest and the emptiest node differ by ${Math.round(spread * 100)} %`;
   return [`${running ? 'evening out' : 'evened out'}: ${moved}, ${percent}`];
+}
+
+/** Nothing while all is well: two nodes with the whole journal are enough to rebuild the database after the loss of one. */
+function journalLines({ journal, nodes }: StatusAnswer): string[] {
+  if (!journal) return [];
+  if (journal.problem !== undefined) return [journal.problem];
+  const current = journal.keepers.filter((keeper) => keeper.current).length;
+  if (journal.number === 0 || current >= Math.min(2, nodes.all)) return [];
+  return [
+    `${current === 0 ? 'no node has' : `only ${current} node has`} the latest changes: "dfs restore" could not bring them back`,
+    ...journal.keepers
+      .filter((keeper) => !keeper.current)
+      .map(({ name, lagRecords, lagSeconds, error }) => {
+        const late = `${shown(name)} lacks ${lagRecords} changes, for ${durationText(lagSeconds)}`;
+        return error === undefined ? late : `${late}: ${shown(error)}`;
+      }),
+  ];
 }
 
 /** A heading and lines under each other; nothing without lines. */
