@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startCluster } from './cluster.ts';
 import { currentCommit, resultsDirectory } from './results.ts';
+import { measureListing } from './tree-listing.ts';
 import { measureMoves } from './tree-moves.ts';
 import { type TreeRow, textOfRows } from './tree-row.ts';
 
@@ -62,7 +63,8 @@ async function measure(
       sqliteFile: join(directory, 'data', 'master', 'metadata.sqlite'),
       say,
     };
-    return [...(await measureMoves(bench))];
+    const { processes } = cluster;
+    return [...(await measureMoves(bench)), ...(await measureListing({ ...bench, processes }))];
   } finally {
     await cluster.stop();
   }
