@@ -1,5 +1,11 @@
 /** What programs may use: the store's tree as a class, and where a user's store is. */
 export type { StreamedAnswer } from './api.ts';
 export { type ClientConfig, readClientConfig } from './client-config.ts';
-export { type CopyResult, DfsClient, type Nodes, type Trash } from './sdk/dfs-client.ts';
+export {
+  type CopyResult,
+  DfsClient,
+  type Nodes,
+  type PutOptions,
+  type Trash,
+} from './sdk/dfs-client.ts';
 export type { CopyFailure } from './sdk/multistatus.ts';

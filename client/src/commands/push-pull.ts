@@ -3,12 +3,14 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { type FilePath, StoreError } from '@dfs/shared';
 import { stateDirOf } from '../client-config.ts';
 import { shown } from '../output.ts';
+import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 import { nameOfParts } from '../state/name-of-parts.ts';
 import { SortedState } from '../state/sorted-state.ts';
 import { takeLock } from '../state/state-lock.ts';
 import { printReport } from '../sync/mirror-output.ts';
 import { transferTree } from '../sync/transfer-tree.ts';
+import { withRetries } from '../upload.ts';
 
 export interface PushPullOptions {
   readonly transfers: number;
@@ -38,6 +40,7 @@ async function synchronise(
   const { dryRun: isDryRun = false, json: isJson = false, transfers } = options;
   const remote = remoteOf(session, path, options.remote);
   const local = await localOf(path, direction);
+  if (direction === 'pull' && mayDelete) await mustSeeAll(session);
   const state = await openBase(session, local, remote);
   try {
     const report = await transferTree({
@@ -70,6 +73,11 @@ async function synchronise(
   } finally {
     await state.close();
   }
+}
+
+/** Who has no key sees the public names of a store with a key, and would take the others for deleted. */
+async function mustSeeAll({ api }: Session): Promise<void> {
+  if (api.key === undefined) await withRetries(() => new DfsClient(api).status(), undefined);
 }
 
 /** Both folders have the same path, each seen from where the user is. */

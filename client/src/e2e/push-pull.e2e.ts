@@ -334,6 +334,19 @@ describe('push and pull', () => {
     expect(Object.keys(contentsOf(cwd))).toEqual(['file', 'sub']);
   });
 
+  it('delete nothing for who has no key and sees a part of the names', async () => {
+    await cluster.store(`${remote}/public`, 'seen', { query: '?mode=public' });
+    await store('private', 'unseen');
+    fillFolder(local, { public: 'seen', private: 'unseen' });
+    const environment = { DFS_URL: cluster.url, DFS_KEY: undefined, HOME: temporaryDirectory('h') };
+    const finished = await cluster.dfs(['pull', '--delete', '--remote', remote], {
+      cwd: local,
+      environment: { ...environment, XDG_CONFIG_HOME: undefined },
+    });
+    expect(finished.code, finished.stdout).toBe(4);
+    expect(Object.keys(contentsOf(local))).toEqual(['private', 'public']);
+  });
+
   it('do not run twice at once for the same folders', async () => {
     for (let n = 0; n < 200; n += 1) fillFolder(local, { [`${n}`]: contentOf(`once ${n}`, 9_000) });
     const first = cluster.startDfs(['push', '--remote', remote, '-j', '1'], { cwd: local });

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { StoreApi } from '../api.ts';
@@ -50,6 +51,35 @@ const odd = "/ä b/ü'?#%\n😀";
 const oddUrl = `/${encodeURIComponent('ä b')}/${encodeURIComponent("ü'?#%\n😀")}`;
 
 describe('the client', () => {
+  it('puts bytes with their time, on condition, and their MD5', async () => {
+    const { client, heard } = await serve(says(201, { path: odd }));
+    const md5 = '5d41402abc4b2a76b9719d911017c592';
+    await client.put(odd, 'hello', { modified: new Date(1_500_000_000_123), replaces: md5 });
+    await client.put(odd, Buffer.from('hello'), { replaces: 'none', onConflict: 'fail' });
+    expect(heard.map(({ line, body }) => [line, body])).toEqual([
+      [`PUT /fs${oddUrl}`, 'hello'],
+      [`PUT /fs${oddUrl}?onConflict=fail`, 'hello'],
+    ]);
+    expect(heard[0]?.headers).toMatchObject({
+      'x-dfs-modified': '2017-07-14T02:40:00.123Z',
+      'if-match': `"${md5}"`,
+      'x-dfs-md5': md5,
+    });
+    expect(heard[1]?.headers['if-none-match']).toBe('*');
+  });
+
+  it('puts a stream as it comes', async () => {
+    const { client, heard } = await serve(says(201, { path: odd }));
+    const content = Readable.from([Buffer.from('in '), Buffer.from('parts')]);
+    expect(await client.put(odd, content, { contentType: 'text/plain' })).toEqual({ path: odd });
+    expect(heard[0]).toMatchObject({ line: `PUT /fs${oddUrl}`, body: 'in parts' });
+    expect(heard[0]?.headers).toMatchObject({
+      'content-type': 'text/plain',
+      trailer: 'X-DFS-MD5',
+    });
+    expect(content.destroyed).toBe(true);
+  });
+
   it.each([
     ['MKCOL', 201, { isNew: true }],
     ['MKCOL', 200, { isNew: false }],

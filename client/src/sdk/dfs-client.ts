@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import {
   type FilePath,
   type FoundEntry,
@@ -5,6 +7,7 @@ import {
   type ListAnswerEntry,
   type NodeAnswer,
   type NodeName,
+  type PutAnswer,
   parseFilePath,
   type RebalanceAnswer,
   rootPath,
@@ -22,6 +25,7 @@ import {
 import { StoreApi, type StreamedAnswer } from '../api.ts';
 import type { ClientConfig } from '../client-config.ts';
 import { linesOf } from '../lines.ts';
+import { putStream } from '../upload.ts';
 import { type CopyFailure, copyFailuresOf } from './multistatus.ts';
 
 const pageEntries = 1_000;
@@ -31,6 +35,21 @@ export interface CopyResult {
   readonly isNew: boolean;
   /** What could not be copied; the rest was. */
   readonly failures: readonly CopyFailure[];
+}
+
+export interface PutOptions {
+  /** The time of modification that the file gets; now by default. */
+  readonly modified?: Date;
+  /** Only in place of the content with this MD5, or, with `none`, only where nothing is. Rejects with `precondition-failed` otherwise. */
+  readonly replaces?: string;
+  /** Whether a name that is taken is replaced (by default), kept beside a free name, or refused. */
+  readonly onConflict?: 'replace' | 'rename' | 'fail';
+  /** Answer once this many nodes hold it. */
+  readonly minCopies?: number;
+  /** Guessed from the name by default. */
+  readonly contentType?: string;
+  /** Readable without a key. */
+  readonly isPublic?: boolean;
 }
 
 /**
@@ -170,6 +189,32 @@ export class DfsClient {
     );
   }
 
+  /** Stores bytes under a path and makes the directories above it. Its MD5 is compared on every hop; a stream is sent as it comes, and used up in any case. */
+  put(
+    path: string,
+    content: Uint8Array | string | Readable,
+    options: PutOptions = {},
+  ): Promise<PutAnswer> {
+    const { modified, replaces, onConflict, minCopies, contentType, isPublic } = options;
+    const query = new URLSearchParams();
+    if (onConflict !== undefined) query.set('onConflict', onConflict);
+    if (minCopies !== undefined) query.set('minCopies', String(minCopies));
+    if (isPublic) query.set('mode', 'public');
+    const url = withQuery(`/fs${locate(path)}`, query);
+    const headers = {
+      ...(modified === undefined ? {} : { 'X-DFS-Modified': modified.toISOString() }),
+      ...(contentType === undefined ? {} : { 'Content-Type': contentType }),
+      ...(replaces === undefined ? {} : conditionOf(replaces)),
+    };
+    if (typeof content !== 'string' && !(content instanceof Uint8Array)) {
+      const facts = { path: url, body: content, sizeBytes: undefined, headers };
+      return putStream(this.api, { ...facts, onBytes: () => {} });
+    }
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    const md5 = createHash('md5').update(bytes).digest('hex');
+    return this.api.putBytes(url, bytes, { ...headers, 'X-DFS-MD5': md5 });
+  }
+
   /** A file's bytes, as they come. */
   open(path: string, options: { signal?: AbortSignal } = {}): Promise<StreamedAnswer> {
     return this.api.open(`/fs${locate(path)}`, options);
@@ -261,6 +306,9 @@ function folder(path: string): string {
   const judged = parseFilePath(path);
   return judged === rootPath ? '/' : `${urlPathOf(judged)}/`;
 }
+
+const conditionOf = (replaces: string): Record<string, string> =>
+  replaces === 'none' ? { 'If-None-Match': '*' } : { 'If-Match': `"${replaces}"` };
 
 const withQuery = (path: string, query: URLSearchParams) =>
   query.size === 0 ? path : `${path}?${query}`;

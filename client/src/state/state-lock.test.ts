@@ -28,6 +28,14 @@ describe('a lock on what a command remembers', () => {
     expect(await takeLock(join(folder, 'lock'))).toBeDefined();
   });
 
+  it.skipIf(process.platform !== 'linux')(
+    'of an earlier process with the number of one that runs counts for nothing',
+    async () => {
+      writeFileSync(join(folder, 'lock'), `${process.pid} 1@an-earlier-boot`);
+      expect(await takeLock(join(folder, 'lock'))).toBeDefined();
+    },
+  );
+
   it('that holds nonsense counts for nothing', async () => {
     writeFileSync(join(folder, 'lock'), '');
     expect(await takeLock(join(folder, 'lock'))).toBeDefined();

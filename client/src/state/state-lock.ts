@@ -12,13 +12,13 @@ export interface StateLock {
 export async function takeLock(file: string): Promise<StateLock | undefined> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const own = `${file}.${process.pid}`;
-  writeFileSync(own, String(process.pid));
+  const sign = `${process.pid} ${startOf(process.pid) ?? ''}`;
+  writeFileSync(own, sign);
   try {
     // A link is made by one of several processes only.
     for (let attempt = 0; attempt < 3; attempt += 1) {
       if (isLinked(own, file)) return { release: () => rmSync(file, { force: true }) };
-      const holder = holderOf(file);
-      if (holder !== undefined && isRunning(holder)) return undefined;
+      if (isHeld(file)) return undefined;
       rmSync(file, { force: true });
     }
     return undefined;
@@ -37,12 +37,32 @@ function isLinked(from: string, to: string): boolean {
   }
 }
 
-function holderOf(file: string): number | undefined {
+/** Whether the process that left the sign still runs. A number alone does not tell: another process may have it by now, in a container the very next one. */
+function isHeld(file: string): boolean {
+  const [pidText = '', start = ''] = readSign(file).split(' ');
+  const pid = Number(pidText);
+  if (!Number.isSafeInteger(pid) || pid <= 0 || !isRunning(pid)) return false;
+  const startNow = startOf(pid);
+  return start === '' || startNow === undefined || start === startNow;
+}
+
+function readSign(file: string): string {
   try {
-    const pid = Number(readFileSync(file, 'utf8'));
-    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+    return readFileSync(file, 'utf8');
   } catch {
     // Released in between.
+    return '';
+  }
+}
+
+/** When a process started, in the words of the kernel and together with the boot; undefined where the system does not tell. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The name before may hold blanks and brackets.
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return `${ticks}@${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
+  } catch {
     return undefined;
   }
 }

@@ -132,9 +132,12 @@ describe('a directory of this machine that is written to', () => {
 
   it('tidies up what a process that died left, not what one that lives writes', async () => {
     const { pid } = spawnSync(process.execPath, ['--eval', '']);
-    const dead = stagedName().replace(String(process.pid), String(pid));
-    const living = stagedName();
-    for (const name of [dead, living]) writeFileSync(join(top, name), '');
+    const nameBy = (writer: number) => stagedName().replace(`-${process.pid}-`, `-${writer}-`);
+    const dead = nameBy(pid);
+    const living = nameBy(process.ppid);
+    // The number of this process, which did not write it.
+    const earlier = nameBy(process.pid);
+    for (const name of [dead, living, earlier]) writeFileSync(join(top, name), '');
     const walk = async (of: LocalFolder) => {
       for await (const entry of of.walk()) expect(entry).toBeUndefined();
     };
@@ -142,6 +145,14 @@ describe('a directory of this machine that is written to', () => {
     expect(existsSync(join(top, dead))).toBe(true);
     await walk(folder);
     expect(readdirSync(top)).toEqual([living]);
+  });
+
+  it('does not tidy up what it writes itself', async () => {
+    await folder.receive({ path: 'a', replaced: undefined, modifiedMs: 0 }, async (sink) => {
+      await sink.write(Buffer.from('text'));
+      for await (const entry of folder.walk()) expect(entry).toBeUndefined();
+    });
+    expect(readFileSync(join(top, 'a'), 'utf8')).toBe('text');
   });
 
   it('deletes directories only when they are empty', async () => {

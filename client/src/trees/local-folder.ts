@@ -191,8 +191,11 @@ export class LocalFolder {
 
   #tidy(path: string): void {
     const writer = writerOf(path);
-    if (!this.#options.isTidied || writer === undefined || isRunning(writer)) return;
-    rmSync(this.locate(path), { force: true });
+    const local = this.locate(path);
+    // In a container the next process has the number of the last one.
+    const isWritten = writer === process.pid ? this.#staged.has(local) : isRunning(writer ?? 0);
+    if (this.#options.isTidied && writer !== undefined && !isWritten)
+      rmSync(local, { force: true });
   }
 }
 
