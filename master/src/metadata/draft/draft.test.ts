@@ -1,9 +1,9 @@
-import { newBlobId } from '@dfs/shared';
+import { type EntryId, newBlobId } from '@dfs/shared';
 import { expect, it } from 'vitest';
 import { decideBind } from '../decisions/bind.ts';
 import { decideRemoval } from '../decisions/removal.ts';
 import type { BindRequest, Entry } from '../metadata-repository.ts';
-import { entryKeyOf, nowhereId, rootId } from '../root-entries.ts';
+import { entryKeyOf, nowhereId, rootId, trashId } from '../root-entries.ts';
 import { bindRequest, path } from '../testing/metadata-fixtures.ts';
 import { Draft } from './draft.ts';
 import { RowsMissing } from './draft-table.ts';
@@ -98,4 +98,46 @@ it('decides again from the same rows with the same result', () => {
   draft.restart();
   expect(decide()).toBe('/a');
   expect(draft.journal).toHaveLength(1);
+});
+
+it('reads and writes nothing more for a new name when replaced ones are kept', () => {
+  const touched = [{}, { trashUntilMs: 9_000 }].map((trash) => {
+    const request = bindRequest('/a', trash);
+    const draft = emptyDraft([request], ['a']);
+    draft.attempt(() => decideBind(draft, [request]));
+    const { entries, files, blobs, trash: items, sizes } = draft;
+    return {
+      isMissingRows: draft.isMissingRows,
+      rows: [entries, files, blobs, items].map((table) => table.changes().length),
+      sizes: sizes.added().length,
+      images: draft.journal.flat().map((image) => image.table),
+    };
+  });
+  expect(touched[1]).toEqual(touched[0]);
+  expect(touched[0]).toMatchObject({ isMissingRows: false, rows: [1, 1, 1, 0], sizes: 1 });
+});
+
+it('knows where a directory is that moved before in the same batch, and where it was when the move is undone', () => {
+  const id = 'd' as EntryId;
+  const directory: Entry = { ...root, id, parentId: rootId, name: 'a' };
+  const draft = emptyDraft([], []);
+  draft.entries.learn(entryKeyOf(rootId, 'a'), directory);
+  draft.entries.directoryKeys.learn(id, entryKeyOf(rootId, 'a'));
+  const moved: Entry = { ...directory, parentId: trashId, name: 'd' };
+  const steps = [
+    () => draft.entries.set(entryKeyOf(rootId, 'a'), null),
+    () => draft.entries.set(entryKeyOf(trashId, 'd'), moved),
+  ];
+  for (const order of [steps, steps.toReversed()]) {
+    expect(() =>
+      draft.attempt(() => {
+        for (const step of order) step();
+        expect(draft.entries.parentOfDirectory(id)).toBe(trashId);
+        throw new Error('undone');
+      }),
+    ).toThrow('undone');
+    expect(draft.entries.parentOfDirectory(id)).toBe(rootId);
+  }
+  draft.attempt(() => draft.entries.set(entryKeyOf(rootId, 'a'), null));
+  expect(draft.entries.parentOfDirectory(id)).toBeUndefined();
 });
