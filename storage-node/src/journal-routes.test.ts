@@ -1,7 +1,17 @@
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
+import { newBlobId } from '@dfs/shared';
 import { HttpBlobStore } from '@dfs/shared/cluster';
-import { linesOfRecords, makeJournalRecords, makeSnapshot, md5Of } from '@dfs/shared/testing';
+import {
+  bytesOf,
+  linesOfRecords,
+  makeDescription,
+  makeJournalRecords,
+  makeSnapshot,
+  md5Of,
+  temporaryDirectory,
+} from '@dfs/shared/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask, codeOf } from './testing/raw-http.ts';
 import { startTestNode, type TestNode } from './testing/test-node.ts';
@@ -33,6 +43,38 @@ function send(
   };
   return ask(test.url + path, { method, headers, ...(body === undefined ? {} : { body }) });
 }
+
+it('survives a restart of the node, with its inventory', async () => {
+  const folder = await temporaryDirectory();
+  const dataDir = join(folder.path, 'data');
+  const first = await startTestNode({ dataDir });
+  await first.node.registered;
+  const blobId = newBlobId();
+  await first.client.put(blobId, Buffer.from('a blob'), {
+    description: makeDescription({ blobId }),
+  });
+  const records = makeJournalRecords(1, 7);
+  await first.client.journal.appendRecords(linesOfRecords(records));
+  const bytes = makeSnapshot({ from: 3, to: 5 });
+  await first.client.journal.putSnapshot({ epoch: 1, from: 3 }, Readable.from([bytes]));
+  const before = await first.client.journal.journalStatus();
+  await first.close();
+
+  const second = await startTestNode({ dataDir });
+  await second.node.registered;
+  const { journal } = second.client;
+  expect(second.node.nodeId).toBe(first.node.nodeId);
+  expect(await journal.journalStatus()).toEqual(before);
+  expect(await journal.readRecords(0)).toEqual(records);
+  const opened = await journal.openSnapshot({ epoch: 1, from: 3 });
+  expect((await bytesOf(opened.bytes)).equals(bytes)).toBe(true);
+  const { blobs } = await second.client.inventory(undefined, 10);
+  expect(blobs.map((blob) => blob.blobId)).toEqual([blobId]);
+  await second.master.until(() => second.master.heartbeats.at(-1)?.journal === 7);
+  await journal.appendRecords(linesOfRecords(makeJournalRecords(8, 9)));
+  await second.close();
+  await folder.remove();
+});
 
 describe('the journal of a node over HTTP', () => {
   it.each([
@@ -82,6 +124,11 @@ describe('the journal of a node over HTTP', () => {
       body,
     );
     expect([right.status, right.body.toString()]).toEqual([200, '{"last":5}']);
+  });
+
+  it('is told of in heartbeats, though the master named no number yet', async () => {
+    await test.master.until(() => test.master.heartbeats.at(-1)?.journal === 5);
+    expect(test.master.heartbeats.at(-1)).toMatchObject({ epoch: 1, journal: 5 });
   });
 
   it('takes nothing of records that break off in the middle of a line', async () => {

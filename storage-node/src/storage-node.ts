@@ -14,6 +14,7 @@ import { DiskBlobStore } from './disk-blob-store.ts';
 import { DropClock } from './drop-clock.ts';
 import { HeartbeatLoop } from './heartbeat-loop.ts';
 import { DiskJournal } from './journal/disk-journal.ts';
+import { JournalScrub } from './journal/journal-scrub.ts';
 import { MasterClient } from './master-client.ts';
 import { createMetrics } from './metrics.ts';
 import { NodeAccess } from './node-access.ts';
@@ -122,6 +123,15 @@ export async function startStorageNode(
       logger,
     });
     cleanup.push(() => journal.close());
+    journal.open();
+    const journalScrub = new JournalScrub({
+      journal,
+      logger,
+      random: Math.random,
+      everyMs: config.scrubEveryMs,
+    });
+    journalScrub.start();
+    cleanup.push(() => journalScrub.stop());
     const scrubs = await Scrubber.start({
       store,
       directory,
@@ -169,7 +179,8 @@ export async function startStorageNode(
       ...(config.zone === undefined ? {} : { zone: config.zone }),
       version,
       ...cluster(),
-      journal: identity.journal,
+      // What it keeps of the journal was committed, also when no answer to a heartbeat said so yet.
+      journal: Math.max(identity.journal, journal.numberIn(identity.epoch)),
       ...disk(),
       reserveBytes: space.reserveBytes,
       loopAgeMs: vitals.loopAgeMs,

@@ -2,7 +2,7 @@ import { type Clock, type NodeId, StoreError } from '@dfs/shared';
 import type { JournalKeeper, KeptSnapshot, Logger } from '@dfs/shared/cluster';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
-import type { JournalPages } from './journal-pages.ts';
+import type { JournalPage, JournalPages } from './journal-pages.ts';
 import { standingOf } from './keeper-standing.ts';
 import { snapshotStream } from './snapshot-stream.ts';
 
@@ -141,8 +141,10 @@ export class KeeperLink {
     const isStale = this.#parts.clock.monotonic() - this.#lookedAtMs > lookEveryMs;
     if (this.#lookedEpoch !== epoch || isStale) await this.#look(epoch, signal);
     while (!this.#lacksBase && mayShip() && !signal.aborted) {
-      if (this.#last >= metadata.journalNumber()) break;
-      const page = await pages.after(this.#last, epoch);
+      // The database may show changes whose commit was not confirmed yet: no node shall know of them before we do.
+      const confirmed = metadata.journalNumber();
+      if (this.#last >= confirmed) break;
+      const page = upTo(confirmed, await pages.after(this.#last, epoch));
       if (!page) break;
       if (page.first !== this.#last + 1) {
         this.#lacksBase = true;
@@ -210,4 +212,13 @@ export class KeeperLink {
     const kept = await keeper.putSnapshot(snapshot.name, snapshot.bytes, signal);
     logger.info('stored a snapshot of the journal', { node: name, ...kept });
   }
+}
+
+function upTo(number: number, page: JournalPage | undefined): JournalPage | undefined {
+  if (!page || page.last <= number) return page;
+  const lines = page.lines.slice(0, Math.max(0, number - page.first + 1));
+  const part = lines.length / page.lines.length;
+  return lines.length === 0
+    ? undefined
+    : { ...page, lines, last: number, sizeBytes: Math.round(page.sizeBytes * part) };
 }

@@ -177,6 +177,46 @@ export class DiskJournal implements JournalKeeper {
     return { bytes, sizeBytes: snapshot.sizeBytes, snapshot };
   }
 
+  /** Number of the newest record or snapshot of this epoch, as far as the disk was read; 0: none. */
+  numberIn(epoch: number): number {
+    const position = this.#position();
+    return position.epoch === epoch ? position.last : 0;
+  }
+
+  /** Reads everything again, with a pause between pieces: what turns out to be damaged is known from then on. */
+  async verify({
+    signal,
+    pause,
+  }: {
+    readonly signal: AbortSignal;
+    readonly pause: () => Promise<void>;
+  }): Promise<void> {
+    await this.#load();
+    for (const segment of [...this.#segments]) {
+      if (signal.aborted) return;
+      await this.#inTurn(() => this.#rescan(segment));
+      await pause();
+    }
+    for (const snapshot of [...this.#snapshots]) {
+      try {
+        const { bytes } = await this.openSnapshot(snapshot);
+        for await (const _ of bytes) {
+          if (signal.aborted) return;
+          await pause();
+        }
+      } catch {
+        // A damaged one was told of and set aside; one that is gone was superseded.
+      }
+    }
+  }
+
+  /** Begins to read what the disk holds, so that it is known soon. */
+  open(): void {
+    this.#load().catch((error: unknown) => {
+      this.#deps.logger.error('the journal on this disk cannot be read', { error });
+    });
+  }
+
   /** Resolves when what was begun has ended. */
   async close(): Promise<void> {
     await this.#turn;
@@ -367,8 +407,11 @@ export class DiskJournal implements JournalKeeper {
 
   async #rescan(segment: JournalSegment | undefined): Promise<void> {
     if (!segment || !this.#segments.includes(segment)) return;
+    const before = segment.runs;
     await segment.scan({ isNewest: false });
-    tellOfDamage(this.#deps.logger, segment);
+    const isAsBefore =
+      before.length === segment.runs.length && before.at(-1)?.last === segment.last;
+    if (!isAsBefore) tellOfDamage(this.#deps.logger, segment);
   }
 
   /** Nobody is to be promised a damaged snapshot; its bytes stay for a person until the next one comes. */

@@ -172,6 +172,38 @@ describe('a journal on a bad disk', () => {
     });
   });
 
+  it('learns of damage when it is read again', async () => {
+    await during(
+      async ({ journal, lines: logged }) => {
+        for (let at = 0; at < 20; at += 4) await journal.appendRecords(lines.slice(at, at + 4));
+        const bytes = makeSnapshot({ from: 2, rows: 40_000 });
+        await journal.putSnapshot({ epoch: 1, from: 2 }, Readable.from([bytes]));
+        const pauses: number[] = [];
+        const verify = () =>
+          journal.verify({
+            signal: new AbortController().signal,
+            pause: async () => void pauses.push(pauses.length),
+          });
+        await verify();
+        expect(logged).toEqual([]);
+        expect(pauses.length).toBeGreaterThan(4);
+        await damageRecord(folder(), 6);
+        const [name = ''] = (await readdir(folder())).filter((each) => each.startsWith('snapshot'));
+        await flipByte(join(folder(), name), -9);
+        await verify();
+        await verify();
+        expect(logged).toHaveLength(2);
+        const { runs, snapshots } = await journal.journalStatus();
+        expect(runs.map(({ first, last }) => [first, last])).toEqual([
+          [1, 5],
+          [7, 20],
+        ]);
+        expect(snapshots).toEqual([]);
+      },
+      { segmentMaxBytes: 500 },
+    );
+  });
+
   it('does not stand in the way of a node whose journal folder holds other things', async () => {
     await during(({ journal }) => journal.appendRecords(lines.slice(0, 5)));
     await writeFile(join(folder(), 'notes.txt'), 'mine');
