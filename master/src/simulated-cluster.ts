@@ -161,6 +161,11 @@ export class SimulatedCluster {
     await this.#replicate(await this.takeJobs());
   }
 
+  /** Directories know what is below them; what follows a number or expires is left to `collect`. */
+  async foldSizes(): Promise<void> {
+    await this.#master.upkeep.sizes.step();
+  }
+
   async collect(): Promise<void> {
     await this.#master.upkeep.step();
     await this.#master.collector.step();

@@ -18,6 +18,9 @@ export async function checkName(metadata: MetadataRepository, request: NameToBin
   }
   if (entry.kind === 'directory') {
     if (onConflict === 'rename' && path !== rootPath) return;
+    if (onConflict === 'fail' || request.ifNoneMatch === '*') {
+      throw preconditionFailed(`${path} exists already.`);
+    }
     throw new StoreError('is-a-directory', `${path} is a directory.`, {
       hint: 'Give the name of a file in it.',
     });

@@ -26,7 +26,9 @@ export function decideDirectory(
 ): MadeDirectory {
   const existing = findChain(draft, path)?.at(-1);
   if (existing?.kind === 'directory') return { entry: existing, isNew: false };
-  if (!parents && !existing && !findChain(draft, parentOf(path))) {
+  const isOrphan = !existing && !findChain(draft, parentOf(path));
+  // Where a file is in the way, it is said below.
+  if (!parents && isOrphan && chainAlong(draft, path).at(-1)?.kind === 'directory') {
     throw new StoreError('conflict', `There is no directory ${parentOf(path)}.`, {
       hint: 'Make the directories above it first.',
     });

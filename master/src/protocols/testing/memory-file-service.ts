@@ -71,7 +71,7 @@ export class MemoryFileService extends MemoryTree implements FileService {
     if ((request.sizeBytes ?? 0) > this.faults.roomBytes) {
       throw new StoreError('no-room', `No node has room for ${request.sizeBytes} bytes.`);
     }
-    this.checkName(request.path);
+    this.checkName(request);
     this.checkCondition(request.path, request);
   }
 
@@ -105,7 +105,7 @@ export class MemoryFileService extends MemoryTree implements FileService {
 
   async bind(staged: readonly StagedFile[]): Promise<readonly PutOutcome[]> {
     for (const { request } of staged) {
-      this.checkName(request.path);
+      this.checkName(request);
       this.checkCondition(request.path, request);
     }
     return staged.map(({ request, file }) => {

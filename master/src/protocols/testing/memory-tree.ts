@@ -12,6 +12,7 @@ import {
   rootPath,
   StoreError,
 } from '@dfs/shared';
+import type { PutRequest } from '../../files/file-types.ts';
 import type {
   CopyRequest,
   MoveRequest,
@@ -215,11 +216,11 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
     return path !== rootPath && this.isPublic(parentOf(path));
   }
 
-  protected checkName(path: FilePath): void {
-    if (this.entries.get(path)?.kind === 'directory') {
-      throw new StoreError('is-a-directory', `${path} is a directory.`);
-    }
+  protected checkName({ path, onConflict }: Pick<PutRequest, 'path' | 'onConflict'>): void {
     this.#checkParents(path);
+    if (this.entries.get(path)?.kind !== 'directory' || onConflict === 'rename') return;
+    if (onConflict === 'fail') throw new StoreError('precondition-failed', `${path} is taken.`);
+    throw new StoreError('is-a-directory', `${path} is a directory.`);
   }
 
   protected checkCondition(path: FilePath, { ifMatch, ifNoneMatch }: BindCondition): void {
@@ -292,10 +293,10 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
     this.checkCondition(from, condition);
     if (from === to) throw new StoreError('forbidden', `${from} is that already.`);
     if (isBelow(to, from)) throw new StoreError('conflict', `${to} is in ${from}.`);
-    if (isBelow(from, to)) throw new StoreError('conflict', `${from} is in ${to}.`);
     this.#checkParent(to);
     if (!this.entries.has(to)) return true;
     if (!overwrite) throw new StoreError('precondition-failed', `${to} is taken.`);
+    if (isBelow(from, to)) throw new StoreError('conflict', `${from} is in ${to}.`);
     this.discardEntry(to, 'replaced');
     return false;
   }
