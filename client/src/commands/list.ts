@@ -44,6 +44,7 @@ export async function list(
   const failed = (text: string, error: unknown) =>
     failures.add(error, `cannot access ${namedInMessages(text)}: ${reasonOf(error)}`);
   const sources = await allSources(session, client, words, (error, word) => failed(word, error));
+  sources.sort((one, other) => Buffer.compare(Buffer.from(one.text), Buffer.from(other.text)));
   const directories: Source[] = [];
   const own: Shown[] = [];
   for (const source of sources) {

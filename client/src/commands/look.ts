@@ -122,8 +122,12 @@ export async function log(
   }
   query.set('follow', '1');
   const { body } = await session.api.open(`/api/v1/log?${query}`);
-  for await (const line of linesOf(body)) {
-    print(options.json ? line : logLine(JSON.parse(line) as LogAnswer));
+  try {
+    for await (const line of linesOf(body)) {
+      print(options.json ? line : logLine(JSON.parse(line) as LogAnswer));
+    }
+  } catch (error) {
+    throw session.api.failure(error);
   }
 }
 

@@ -2,7 +2,7 @@ import { type FilePath, StoreError } from '@dfs/shared';
 import { momentOf } from '../dates.ts';
 import { Failures, namedInMessages, reasonOf } from '../messages.ts';
 import { print, printJson } from '../output.ts';
-import { allSources, isAbsence, kindOf } from '../remote-paths/sources.ts';
+import { isAbsence, kindOf, type Source, sourcesOf } from '../remote-paths/sources.ts';
 import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 
@@ -80,8 +80,14 @@ export async function touch(
     failures.add(error, `cannot touch ${namedInMessages(word)}: ${whyNotTouched(error)}`);
   const modified = await timeFor(session, client, options);
   const touched: { path: FilePath }[] = [];
-  // A name to be made is no pattern that matches nothing.
-  const sources = await allSources(session, client, words, (error, word) => failed(word, error));
+  const sources: Source[] = [];
+  for (const word of words) {
+    try {
+      sources.push(...(await touchedBy(session, client, word)));
+    } catch (error) {
+      failed(word, error);
+    }
+  }
   for (const { text, path } of sources) {
     try {
       if (text.endsWith('/') && (await kindOf(client, path)) !== 'directory') {
@@ -95,6 +101,16 @@ export async function touch(
   }
   if (options.json) printJson(touched);
   failures.end();
+}
+
+/** A pattern that matches nothing is the name of a new file, as in the shell. */
+async function touchedBy(session: Session, client: DfsClient, word: string): Promise<Source[]> {
+  try {
+    return await sourcesOf(session, client, word);
+  } catch (error) {
+    if (!isAbsence(error)) throw error;
+    return [{ text: word, path: session.path(word) }];
+  }
 }
 
 const whyNotTouched = (error: unknown) =>

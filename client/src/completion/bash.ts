@@ -7,19 +7,20 @@ export function bashScript(program: CommandDescription): string {
 
 # Names in the store for the word at the cursor; bash quotes them when it puts them in.
 _dfs_remote() {
-  local name
+  local name replaced=$cur
+  # After a colon nothing is replaced, not the colon.
+  if [[ $cur == [:=] ]]; then replaced=; fi
   while IFS= read -r -d '' name; do
     COMPREPLY+=("$name")
-  done < <(dfs __complete "$@" --line "\${COMP_LINE:0:COMP_POINT}" --replaced "$cur" 2>/dev/null)
+  done < <(dfs __complete "$@" --line "\${COMP_LINE:0:COMP_POINT}" --replaced "$replaced" 2>/dev/null)
   compopt -o filenames 2>/dev/null
   # A directory is a way, not yet a target.
   if [[ \${#COMPREPLY[@]} -eq 1 && \${COMPREPLY[0]} == */ ]]; then compopt -o nospace 2>/dev/null; fi
 }
 
+# Names on this machine: where nothing else is offered, bash does it best.
 _dfs_local() {
-  local name
-  while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "$cur")
-  compopt -o filenames 2>/dev/null
+  compopt -o default -o bashdefault 2>/dev/null
 }
 
 _dfs_words() {

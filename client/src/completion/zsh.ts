@@ -6,23 +6,25 @@ export function zshScript(program: CommandDescription): string {
 # zsh completion for dfs, made by "dfs completion zsh"
 
 # Names in the store for the word at the cursor; zsh quotes them when it puts them in.
-_dfs_remote() {
+_dfs_names() {
   local -a names directories files
-  names=("\${(@0)$(dfs __complete "$@" --line "$PREFIX" 2>/dev/null; print -n .)}")
+  names=("\${(@0)$(dfs __complete "$@" --line "$QIPREFIX$PREFIX" 2>/dev/null; print -n .)}")
   # The dot kept the line ends of the last name.
   names[-1]=()
   directories=(\${(M)names:#*/})
   files=(\${names:#*/})
-  (( $#directories )) && compadd -Q -S '' -- "\${(@q)directories}"
-  (( $#files )) && compadd -Q -- "\${(@q)files}"
+  (( $#directories )) && compadd -S '' -a directories
+  (( $#files )) && compadd -a files
   (( $#names ))
 }
 
-_dfs_remote_directory() { _dfs_remote --directories }
+# The completion system calls these with arguments of its own.
+_dfs_remote() { _dfs_names }
+_dfs_remote_directory() { _dfs_names --directories }
 
 _dfs_either() {
   _files
-  if [[ $PREFIX == /* ]]; then _dfs_remote; fi
+  if [[ $PREFIX == /* ]]; then _dfs_names; fi
 }
 
 ${functionsOf(program, '_dfs').join('\n\n')}

@@ -1,4 +1,11 @@
-import { childOf, type FilePath, type ListAnswerEntry, namesOf, StoreError } from '@dfs/shared';
+import {
+  childOf,
+  type FilePath,
+  type ListAnswerEntry,
+  namesOf,
+  parentOf,
+  StoreError,
+} from '@dfs/shared';
 import { namedInMessages } from '../messages.ts';
 import type { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
@@ -76,6 +83,10 @@ async function expand(
     return;
   }
   if (segment === '' || segment === '.') return expand(expansion, base, rest);
+  if (segment === '..') {
+    const above = { text: joined(base.text, segment), path: parentOf(base.path) };
+    return expand(expansion, above, rest);
+  }
   if (segment === '**') return expandDeep(expansion, base, rest);
   if (!isPattern(segment)) {
     const next = childSource(base, unescaped(segment));

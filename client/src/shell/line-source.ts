@@ -111,6 +111,8 @@ export class TerminalLines implements LineSource {
 
   async ask(question: string): Promise<string | undefined> {
     this.#isAsking = true;
+    // An answer that was typed ahead is there already: what it answers is still told.
+    if (this.#ahead.length > 0) this.#output.write(`${question}\n`);
     const answer = await this.next(question);
     this.#isAsking = false;
     return typeof answer === 'object' ? answer.line : undefined;
@@ -127,10 +129,12 @@ export class TerminalLines implements LineSource {
 
   #interrupt(): void {
     this.#output.write('^C\n');
-    // What stands on the line goes with it.
-    this.#interface.write(null, { ctrl: true, name: 'e' });
-    this.#interface.write(null, { ctrl: true, name: 'u' });
     const isCommandRunning = this.#isAsking || !this.#reading;
+    if (this.#reading) {
+      // What stands on the line goes with it.
+      this.#interface.write(null, { ctrl: true, name: 'e' });
+      this.#interface.write(null, { ctrl: true, name: 'u' });
+    }
     this.#ahead.length = 0;
     this.#finish('cancelled');
     if (isCommandRunning) this.#onInterrupt();

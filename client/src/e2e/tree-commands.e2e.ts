@@ -1,0 +1,686 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
+import type { StartOptions } from './harness/program.ts';
+import { waitUntil } from './harness/wait-until.ts';
+
+let cluster: LocalCluster;
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 2, environment: { DFS_TRASH_TTL: '1h' } });
+});
+afterAll(() => cluster?.dispose());
+// A test that failed leaves no other directory to the next one.
+afterEach(() => cluster?.dfs(['cd']));
+
+/** Exit code, then what was printed, then what was said. */
+async function dfs(args: readonly string[], options: StartOptions = {}) {
+  const { code, stdout, stderr } = await cluster.dfs(args, options);
+  return [code, stdout, stderr] as const;
+}
+const done = (stdout = '') => [0, stdout, ''];
+const failed = (code: number, stderr: string | RegExp, stdout = '') => [
+  code,
+  stdout,
+  typeof stderr === 'string' ? `${stderr}\n` : expect.stringMatching(stderr),
+];
+const store = (...paths: string[]) =>
+  Promise.all(paths.map((path) => cluster.store(path, path.split('/').at(-1) ?? '')));
+const content = async (path: string) => (await cluster.get(path)).text;
+/** Every name below a directory. */
+const all = async (path: string) =>
+  (await cluster.dfs(['find', path, '-mindepth', '1'])).stdout.split('\n').slice(0, -1);
+
+const oddNames = [
+  'with space',
+  ' edges ',
+  "it's",
+  'a "quoted" one',
+  'line\nbreak',
+  'tab\there',
+  'back\\slash',
+  '😀',
+  'ä\u2028ö',
+  '-dash',
+  '--force',
+  'report (1).pdf',
+  'star*',
+  'what?',
+  '[brackets]',
+  '$HOME',
+  '%2F',
+  '#',
+  '.hidden',
+  '...',
+  'id:1',
+];
+
+describe('names', () => {
+  it('with every odd character can be made, listed, copied, moved and removed', async () => {
+    await Promise.all(oddNames.map((name) => cluster.store(`/odd/${name}`, `<${name}>`)));
+    expect(await dfs(['cd', '/odd'])).toEqual(done());
+    expect(await dfs(['cat', '--', ...oddNames])).toEqual(
+      done(oddNames.map((name) => `<${name}>`).join('')),
+    );
+    const byBytes = oddNames.toSorted((one, other) =>
+      Buffer.compare(Buffer.from(one), Buffer.from(other)),
+    );
+    expect(await dfs(['find', '.', '-type', 'f', '-print0'])).toEqual(
+      done(byBytes.map((name) => `./${name}\0`).join('')),
+    );
+    const listed = await cluster.dfsJson<{ name: string; path: string }[]>(['ls']);
+    expect(listed.map(({ name }) => name)).toEqual(byBytes);
+    expect(listed.map(({ path }) => path)).toEqual(byBytes.map((name) => `/odd/${name}`));
+    expect(await dfs(['mkdir', '--', ...oddNames.map((name) => `${name}.d`)])).toEqual(done());
+    expect(await dfs(['rmdir', '--', ...oddNames.map((name) => `${name}.d`)])).toEqual(done());
+    expect(await dfs(['mkdir', 'moved', 'copied'])).toEqual(done());
+    expect(await dfs(['mv', '-t', 'moved', '--', ...oddNames])).toEqual(done());
+    expect(await cluster.names('/odd')).toEqual(['copied', 'moved']);
+    await dfs(['cd', 'moved']);
+    expect(await dfs(['cp', '-t', '../copied', '--', ...oddNames])).toEqual(done());
+    expect(await dfs(['rm', '--', ...oddNames])).toEqual(done());
+    expect(await dfs(['touch', '--', ...oddNames])).toEqual(done());
+    expect(await cluster.names('/odd/moved')).toEqual(byBytes);
+    for (const name of oddNames) expect(await content(`/odd/copied/${name}`)).toBe(`<${name}>`);
+  });
+});
+
+describe('dfs cd', () => {
+  it('is remembered by later calls, and every path starts from there', async () => {
+    await store('/cd/sub/a.txt', '/cd/b.txt');
+    expect(await dfs(['pwd'])).toEqual(done('/\n'));
+    expect(await dfs(['cd', 'cd/sub'])).toEqual(done());
+    expect(await dfs(['pwd'])).toEqual(done('/cd/sub\n'));
+    expect(await dfs(['ls'])).toEqual(done('a.txt\n'));
+    expect(await dfs(['cat', 'a.txt', '../b.txt', '/cd/sub/./a.txt'])).toEqual(
+      done('a.txtb.txta.txt'),
+    );
+    const put = await cluster.dfsJson(['put', '-', 'put.txt'], { stdin: 'x' });
+    expect(put).toMatchObject({ path: '/cd/sub/put.txt' });
+    expect(await cluster.dfsJson(['put', '-', '../up.txt'], { stdin: 'x' })).toMatchObject({
+      path: '/cd/up.txt',
+    });
+    expect(await cluster.dfsJson(['stat', 'a.txt'])).toMatchObject({ path: '/cd/sub/a.txt' });
+    expect((await dfs(['get', 'a.txt', '-']))[1]).toBe('a.txt');
+    expect((await dfs(['replicas', 'a.txt']))[0]).toBe(0);
+    expect((await dfs(['log', '../b.txt']))[0]).toBe(0);
+    expect(await dfs(['cd', '..'])).toEqual(done());
+    expect(await dfs(['pwd', '--json'])).toEqual(done('{\n  "path": "/cd"\n}\n'));
+    expect(await dfs(['cd', '-'])).toEqual(done('/cd/sub\n'));
+    expect(await dfs(['cd'])).toEqual(done());
+    expect(await dfs(['pwd'])).toEqual(done('/\n'));
+  });
+
+  it('refuses what is no directory, and stays where it was', async () => {
+    await store('/cd2/file');
+    await dfs(['cd', '/cd2']);
+    expect(await dfs(['cd', 'file'])).toEqual(failed(5, /cd: 'file': Not a directory/));
+    expect(await dfs(['cd', 'nope'])).toEqual(failed(3, /cd: 'nope': No such file or directory/));
+    expect(await dfs(['pwd'])).toEqual(done('/cd2\n'));
+  });
+
+  it('is of one user and one store', async () => {
+    await cluster.dfs(['cd', '/cd2']);
+    const elsewhere = {
+      environment: { DFS_URL: `${cluster.url.replace('127.0.0.1', 'localhost')}` },
+    };
+    expect((await cluster.dfs(['pwd'], elsewhere)).stdout).toBe('/\n');
+    const other = { environment: { XDG_STATE_HOME: '/dev/null/state' } };
+    expect((await cluster.dfs(['pwd'], other)).stdout).toBe('/\n');
+    expect((await cluster.dfs(['cd', '/cd2'], other)).stderr).toMatch(/XDG_STATE_HOME/);
+    await cluster.dfs(['cd']);
+  });
+});
+
+describe('patterns', () => {
+  beforeAll(async () => {
+    await store('/glob/a.txt', '/glob/b.txt', '/glob/c.md', '/glob/.dot.txt');
+    await store(
+      '/glob/sub/d.txt',
+      '/glob/sub/deep/e.txt',
+      '/glob/sub2/f.md',
+      '/glob/x*y',
+      '/glob/xzy',
+    );
+  });
+  it.each([
+    [['/glob/*.txt'], ['/glob/a.txt', '/glob/b.txt']],
+    [['/glob/[!a].txt'], ['/glob/b.txt']],
+    [['/glob/.*'], ['/glob/.dot.txt']],
+    [['/glob/*/*.txt'], ['/glob/sub/d.txt']],
+    [['/g*/s*/../a.txt'], ['/glob/sub/../a.txt', '/glob/sub2/../a.txt']],
+    [['/glob/sub*/'], ['/glob/sub', '/glob/sub2']],
+    [['/glob/**/*.txt'], ['/glob/a.txt', '/glob/b.txt', '/glob/sub/d.txt', '/glob/sub/deep/e.txt']],
+    [['/glob/**/deep/*'], ['/glob/sub/deep/e.txt']],
+    [['/glob/sub/**'], ['/glob/sub/d.txt', '/glob/sub/deep', '/glob/sub/deep/e.txt']],
+    // A name that is there as it is written is meant.
+    [['/glob/x*y'], ['/glob/x*y']],
+    [['/glob/x?y'], ['/glob/x*y', '/glob/xzy']],
+  ])('%j are the names that they match', async (words, names) => {
+    const [code, stdout, stderr] = await dfs(['ls', '-d', ...words]);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(
+      stdout
+        .split('\n')
+        .slice(0, -1)
+        .map((name) => name.replace(/\/$/, '')),
+    ).toEqual(names);
+  });
+
+  it('that match nothing are named, and the rest is done', async () => {
+    expect(await dfs(['cat', '/glob/*.none', '/glob/a.txt'])).toEqual(
+      failed(3, "dfs cat: '/glob/*.none': No such file or directory", 'a.txt'),
+    );
+  });
+
+  it('start from the current directory', async () => {
+    await dfs(['cd', '/glob/sub']);
+    expect(await dfs(['ls', '*.txt', '../*.md'])).toEqual(done('../c.md\nd.txt\n'));
+  });
+});
+
+describe('dfs ls', () => {
+  beforeAll(async () => {
+    await store('/ls/b', '/ls/dir/in', '/ls/dir/sub/deep');
+    await cluster.store('/ls/a', 'x'.repeat(2_000));
+    await dfs(['touch', '-d', '2020-05-06 07:08:09', '/ls/b']);
+  });
+  it('lists names, long lines, readable sizes, and orders', async () => {
+    expect(await dfs(['ls', '/ls'])).toEqual(done('a\nb\ndir/\n'));
+    expect(await dfs(['ls', '-r', '/ls'])).toEqual(done('dir/\nb\na\n'));
+    expect((await dfs(['ls', '-t', '/ls']))[1].split('\n').at(-2)).toBe('b');
+    expect((await dfs(['ls', '-S', '/ls']))[1].split('\n')[0]).toBe('a');
+    const [, long] = await dfs(['ls', '-lh', '/ls']);
+    expect(long).toMatch(
+      /^-- +2\.0 KiB .*\ba\n-- +1 B {2}2020-05-06 07:08:09 {2}b\nd- .* dir\/\n$/,
+    );
+  });
+  it('lists several, files first, and all below', async () => {
+    expect(await dfs(['ls', '/ls/dir', '/ls/b', '/nope'])).toEqual(
+      failed(
+        3,
+        "dfs ls: cannot access '/nope': No such file or directory",
+        '/ls/b\n\n/ls/dir:\nin\nsub/\n',
+      ),
+    );
+    expect(await dfs(['ls', '-R', '/ls/dir'])).toEqual(
+      done('/ls/dir:\nin\nsub/\n\n/ls/dir/sub:\ndeep\n'),
+    );
+    expect(await dfs(['ls', '-d', '/ls/dir'])).toEqual(done('/ls/dir/\n'));
+    expect(await dfs(['ls', '/ls/b/'])).toEqual(
+      failed(5, "dfs ls: cannot access '/ls/b/': Not a directory"),
+    );
+  });
+  it('lists more than a page in byte order, once each', async () => {
+    const names = Array.from({ length: 1_100 }, (_, index) => `f${String(index).padStart(5, '0')}`);
+    const commands = names.map((name) => `touch /many/${name}`).join('\n');
+    expect((await dfs(['shell', '-e'], { stdin: commands }))[0]).toBe(0);
+    expect((await dfs(['ls', '/many']))[1].split('\n').slice(0, -1)).toEqual(names);
+    const listed = await cluster.dfsJson<{ name: string }[]>(['ls', '/many']);
+    expect(listed.map(({ name }) => name)).toEqual(names);
+  });
+});
+
+describe('dfs mkdir and rmdir', () => {
+  it('make and remove directories, and say why not', async () => {
+    await store('/mk/file');
+    expect(await dfs(['mkdir', '/mk/a'])).toEqual(done());
+    expect(await dfs(['mkdir', '/mk/a', '/mk/b'])).toEqual(
+      failed(1, "dfs mkdir: cannot create directory '/mk/a': File exists"),
+    );
+    expect(await dfs(['mkdir', '/mk/file'])).toEqual(failed(1, /'\/mk\/file': File exists/));
+    expect(await dfs(['mkdir', '/mk/no/such'])).toEqual(
+      failed(5, "dfs mkdir: cannot create directory '/mk/no/such': No such file or directory"),
+    );
+    expect(await dfs(['mkdir', '-p', '/mk/a'])).toEqual(done());
+    expect(await dfs(['mkdir', '-pv', '/mk/c/d/e', '/mk/a'])).toEqual(
+      done(
+        "created directory '/mk/c'\ncreated directory '/mk/c/d'\ncreated directory '/mk/c/d/e'\n",
+      ),
+    );
+    expect((await dfs(['mkdir', '-p', '/mk/file/x']))[0]).not.toBe(0);
+    expect(await cluster.names('/mk')).toEqual(['a', 'b', 'c', 'file']);
+    expect(await dfs(['rmdir', '/mk/c', '/mk/a', '/mk/file', '/mk/nope'])).toEqual(
+      failed(
+        5,
+        [
+          "dfs rmdir: failed to remove '/mk/c': Directory not empty",
+          "dfs rmdir: failed to remove '/mk/file': Not a directory",
+          "dfs rmdir: failed to remove '/mk/nope': No such file or directory",
+        ].join('\n'),
+      ),
+    );
+    expect(await dfs(['rmdir', '--ignore-fail-on-non-empty', '/mk/c'])).toEqual(done());
+    await dfs(['cd', '/mk']);
+    expect(await dfs(['rmdir', '-pv', 'c/d/e'])).toEqual(
+      done("removing directory, 'c/d/e'\nremoving directory, 'c/d'\nremoving directory, 'c'\n"),
+    );
+    await dfs(['cd']);
+    expect(await cluster.names('/mk')).toEqual(['b', 'file']);
+  });
+});
+
+describe('dfs touch', () => {
+  const modified = async (path: string) =>
+    (await cluster.dfsJson<{ modified: string }>(['stat', path])).modified;
+  it('makes files, sets times, and leaves the bytes', async () => {
+    await store('/touch/old');
+    expect(await dfs(['touch', '-d', '2001-02-03T04:05:06Z', '/touch/old', '/touch/new'])).toEqual(
+      done(),
+    );
+    expect(await modified('/touch/old')).toBe('2001-02-03T04:05:06.000Z');
+    expect(await content('/touch/old')).toBe('old');
+    expect(await content('/touch/new')).toBe('');
+    expect(await dfs(['touch', '-r', '/touch/old', '/touch'])).toEqual(done());
+    expect(await modified('/touch')).toBe('2001-02-03T04:05:06.000Z');
+    expect(await dfs(['touch', '-c', '/touch/none'])).toEqual(done());
+    expect(await cluster.names('/touch')).toEqual(['new', 'old']);
+    expect(await dfs(['touch', '-d', 'whenever', '/touch/new'])).toEqual(failed(2, /invalid date/));
+  });
+});
+
+describe('dfs mv', () => {
+  it('renames, moves into directories, several at once, whole directories', async () => {
+    await store('/mv/a', '/mv/b', '/mv/dir/x', '/mv/full/y');
+    expect(await dfs(['mv', '-v', '/mv/a', '/mv/c'])).toEqual(done("renamed '/mv/a' -> '/mv/c'\n"));
+    expect(await dfs(['mv', '/mv/c', '/mv/b', '/mv/dir'])).toEqual(done());
+    expect(await dfs(['mv', '-t', '/mv', '/mv/dir/c'])).toEqual(done());
+    expect(await dfs(['mv', '/mv/dir', '/mv/renamed'])).toEqual(done());
+    expect(await all('/mv')).toEqual([
+      '/mv/c',
+      '/mv/full',
+      '/mv/full/y',
+      '/mv/renamed',
+      '/mv/renamed/b',
+      '/mv/renamed/x',
+    ]);
+    expect(await content('/mv/renamed/b')).toBe('b');
+  });
+
+  it('refuses what makes no sense, in the words that people know', async () => {
+    await store('/mv2/a', '/mv2/d/a/inner', '/mv2/e/x');
+    const cases: [string[], string][] = [
+      [['/mv2/d', '/mv2/d/e'], "cannot move '/mv2/d' to a subdirectory of itself, '/mv2/d/e'"],
+      [['/mv2/d', '/mv2/d'], "cannot move '/mv2/d' to a subdirectory of itself, '/mv2/d/d'"],
+      [['/mv2/a', '/mv2/a'], "'/mv2/a' and '/mv2/a' are the same file"],
+      [['/mv2/nope', '/mv2/b'], "cannot stat '/mv2/nope': No such file or directory"],
+      [['/mv2/a', '/mv2/d'], "cannot overwrite directory '/mv2/d/a' with non-directory '/mv2/a'"],
+      [
+        ['-T', '/mv2/d', '/mv2/a'],
+        "cannot overwrite non-directory '/mv2/a' with directory '/mv2/d'",
+      ],
+      [['-T', '/mv2/d', '/mv2/e'], "cannot move '/mv2/d' to '/mv2/e': Directory not empty"],
+      [
+        ['/mv2/a', '/mv2/no/such'],
+        "cannot move '/mv2/a' to '/mv2/no/such': No such file or directory",
+      ],
+      [['/mv2/a', '/mv2/new/'], "cannot move '/mv2/a' to '/mv2/new/': Not a directory"],
+      [['/', '/mv2/e'], "cannot move '/' to '/mv2/e': Device or resource busy"],
+    ];
+    for (const [args, text] of cases) {
+      const [code, stdout, stderr] = await dfs(['mv', ...args]);
+      expect([args, code !== 0, stdout, stderr]).toEqual([args, true, '', `dfs mv: ${text}\n`]);
+    }
+    expect(await dfs(['mv', '/mv2/a', '/mv2/d', '/mv2/none'])).toEqual(
+      failed(3, /mv: target '\/mv2\/none': No such file or directory/),
+    );
+    expect(await dfs(['mv', '/mv2/a'])).toEqual(failed(2, /missing destination file operand/));
+    expect(await all('/mv2')).toEqual([
+      '/mv2/a',
+      '/mv2/d',
+      '/mv2/d/a',
+      '/mv2/d/a/inner',
+      '/mv2/e',
+      '/mv2/e/x',
+    ]);
+  });
+
+  it('does what can be done when one of several fails', async () => {
+    await store('/mv3/a', '/mv3/b', '/mv3/to/keep', '/mv3/x/b');
+    expect(await dfs(['mv', '/mv3/a', '/mv3/nope', '/mv3/b', '/mv3/x/b', '/mv3/to'])).toEqual(
+      failed(
+        3,
+        "dfs mv: cannot stat '/mv3/nope': No such file or directory\ndfs mv: will not overwrite just-created '/mv3/to/b' with '/mv3/x/b'",
+      ),
+    );
+    expect(await cluster.names('/mv3/to')).toEqual(['a', 'b', 'keep']);
+  });
+
+  it('asks with -i, leaves with -n, replaces with -f: the last one counts', async () => {
+    await store('/mv4/one', '/mv4/two', '/mv4/three');
+    expect(await dfs(['mv', '-i', '/mv4/one', '/mv4/two'], { stdin: 'n\n' })).toEqual([
+      0,
+      '',
+      "dfs mv: overwrite '/mv4/two'? ",
+    ]);
+    expect(await dfs(['mv', '-fn', '/mv4/one', '/mv4/two'])).toEqual(done());
+    expect(await content('/mv4/two')).toBe('two');
+    expect((await dfs(['mv', '-ni', '/mv4/one', '/mv4/two'], { stdin: 'yes\n' }))[0]).toBe(0);
+    expect(await content('/mv4/two')).toBe('one');
+    expect(await dfs(['mv', '-if', '/mv4/three', '/mv4/two'])).toEqual(done());
+    expect(await content('/mv4/two')).toBe('three');
+    expect(await cluster.names('/mv4')).toEqual(['two']);
+  });
+});
+
+describe('dfs cp', () => {
+  it('copies files, whole directories, and merges into one that is there', async () => {
+    await store('/cp/a', '/cp/dir/x', '/cp/dir/sub/y', '/cp/to/dir/sub/kept', '/cp/to/dir/x');
+    expect(await dfs(['cp', '-v', '/cp/a', '/cp/b'])).toEqual(done("'/cp/a' -> '/cp/b'\n"));
+    expect(await dfs(['cp', '-r', '/cp/dir', '/cp/new'])).toEqual(done());
+    expect(await all('/cp/new')).toEqual(['/cp/new/sub', '/cp/new/sub/y', '/cp/new/x']);
+    expect(await dfs(['cp', '-R', '/cp/a', '/cp/dir', '/cp/to'])).toEqual(done());
+    expect(await all('/cp/to')).toEqual([
+      '/cp/to/a',
+      '/cp/to/dir',
+      '/cp/to/dir/sub',
+      '/cp/to/dir/sub/kept',
+      '/cp/to/dir/sub/y',
+      '/cp/to/dir/x',
+    ]);
+    // The same bytes, no second time on the disks.
+    const [a, b] = await Promise.all([cluster.stat('/cp/a'), cluster.stat('/cp/b')]);
+    expect(b.blobs[0]?.id).toBe(a.blobs[0]?.id);
+    expect(b.id).not.toBe(a.id);
+  });
+
+  it('refuses what makes no sense, in the words that people know', async () => {
+    await store('/cp2/a', '/cp2/d/a/x', '/cp2/f');
+    const cases: [string[], string][] = [
+      [['/cp2/d', '/cp2/e'], "-r not specified; omitting directory '/cp2/d'"],
+      [
+        ['-r', '/cp2/d', '/cp2/d/a'],
+        "cannot copy a directory, '/cp2/d', into itself, '/cp2/d/a/d'",
+      ],
+      [['/cp2/a', '/cp2/a'], "'/cp2/a' and '/cp2/a' are the same file"],
+      [['/cp2/a', '/cp2/d'], "cannot overwrite directory '/cp2/d/a' with non-directory '/cp2/a'"],
+      [
+        ['-rT', '/cp2/d', '/cp2/a'],
+        "cannot overwrite non-directory '/cp2/a' with directory '/cp2/d'",
+      ],
+      [['/cp2/nope', '/cp2/b'], "cannot stat '/cp2/nope': No such file or directory"],
+      [
+        ['/cp2/a', '/cp2/no/such'],
+        "cannot copy '/cp2/a' to '/cp2/no/such': No such file or directory",
+      ],
+      [['/cp2/a', '/cp2/new/'], "cannot create regular file '/cp2/new/': Not a directory"],
+    ];
+    for (const [args, text] of cases) {
+      const [code, stdout, stderr] = await dfs(['cp', ...args]);
+      expect([args, code !== 0, stdout, stderr]).toEqual([args, true, '', `dfs cp: ${text}\n`]);
+    }
+    expect(await all('/cp2')).toEqual(['/cp2/a', '/cp2/d', '/cp2/d/a', '/cp2/d/a/x', '/cp2/f']);
+  });
+
+  it('leaves what is there with -n, in directories too', async () => {
+    await store('/cp3/from/x', '/cp3/from/y');
+    await cluster.store('/cp3/to/from/x', 'kept');
+    expect(await dfs(['cp', '-rn', '/cp3/from', '/cp3/to'])).toEqual(done());
+    expect([await content('/cp3/to/from/x'), await content('/cp3/to/from/y')]).toEqual([
+      'kept',
+      'y',
+    ]);
+    const asked = await dfs(['cp', '-i', '/cp3/from/x', '/cp3/to/from/x'], { stdin: '' });
+    expect(asked.slice(0, 2)).toEqual([0, '']);
+    expect(await content('/cp3/to/from/x')).toBe('kept');
+  });
+});
+
+describe('dfs rm', () => {
+  it('removes files, directories with -r only, and never the whole store', async () => {
+    await store('/rm/a', '/rm/b', '/rm/dir/x', '/rm/rest');
+    const cases: [string[], string][] = [
+      [['/rm/dir'], "cannot remove '/rm/dir': Is a directory"],
+      [['/rm/nope'], "cannot remove '/rm/nope': No such file or directory"],
+      [['/rm/a/'], "cannot remove '/rm/a/': Not a directory"],
+      [['-d', '/rm/dir'], "cannot remove '/rm/dir': Directory not empty"],
+      [['-r', '.'], "refusing to remove '.' or '..' directory: skipping '.'"],
+      [['-rf', '/rm/..'], "refusing to remove '.' or '..' directory: skipping '/rm/..'"],
+      [['-rf', '/'], "it is dangerous to operate recursively on '/': the whole store would go"],
+      [['-r', '/rm/*.none'], "cannot remove '/rm/*.none': No such file or directory"],
+    ];
+    for (const [args, text] of cases) {
+      const [code, stdout, stderr] = await dfs(['rm', ...args]);
+      expect([args, code !== 0, stdout, stderr]).toEqual([args, true, '', `dfs rm: ${text}\n`]);
+    }
+    expect((await dfs(['rm', '/rm/nope', '/rm/a'])).slice(0, 2)).toEqual([3, '']);
+    expect(await dfs(['rm', '-f', '/rm/nope', '/rm/*.none', '/rm/b'])).toEqual(done());
+    expect(await dfs(['rm', '-f'])).toEqual(done());
+    expect(await dfs(['rm', '-rv', '/rm/dir'])).toEqual(done("removed directory '/rm/dir'\n"));
+    expect(await cluster.names('/rm')).toEqual(['rest']);
+  });
+
+  it('asks with -i about each, and takes the end of the answers for no', async () => {
+    await store('/rm2/dir/a', '/rm2/dir/b', '/rm2/c');
+    const [code, , questions] = await dfs(['rm', '-ri', '/rm2/dir', '/rm2/c'], {
+      stdin: 'y\nn\ny\n',
+    });
+    expect([code, questions.split('? ')]).toEqual([
+      0,
+      [
+        "dfs rm: descend into directory '/rm2/dir'",
+        "dfs rm: remove file '/rm2/dir/a'",
+        "dfs rm: remove file '/rm2/dir/b'",
+        "dfs rm: remove file '/rm2/c'",
+        '',
+      ],
+    ]);
+    expect(await all('/rm2')).toEqual(['/rm2/c', '/rm2/dir', '/rm2/dir/a']);
+    expect((await dfs(['rm', '-rI', '/rm2/dir'], { stdin: 'n\n' }))[2]).toBe(
+      'dfs rm: remove 1 argument recursively? ',
+    );
+    expect(await cluster.names('/rm2')).toEqual(['c', 'dir']);
+    expect((await dfs(['rm', '-rif', '/rm2/dir']))[2]).toBe('');
+    expect(await cluster.names('/rm2')).toEqual(['c']);
+  });
+});
+
+describe('dfs trash', () => {
+  const items = (path: string) =>
+    cluster
+      .dfs(['trash', 'ls', path, '--json'])
+      .then((listed) =>
+        listed.json<{ id: string; path: string; kind: string; reason: string; size: number }[]>(),
+      );
+  it('brings back what was removed or replaced, once', async () => {
+    await store('/trash/a', '/trash/dir/x', '/trash/dir/y');
+    await cluster.store('/trash/a', 'second');
+    await dfs(['rm', '-r', '/trash/dir']);
+    expect(await items('/trash')).toMatchObject([
+      { path: '/trash/dir', kind: 'directory', reason: 'deleted' },
+      { path: '/trash/a', kind: 'file', reason: 'replaced', size: 1 },
+    ]);
+    expect(await dfs(['trash', 'ls', '/trash'])).toEqual(done('/trash/dir/\n/trash/a\n'));
+    expect((await dfs(['trash', 'ls', '-l', '/trash/dir']))[1]).toMatch(
+      /deleted .* \/trash\/dir\/\n$/,
+    );
+    expect(await dfs(['trash', 'restore', '/trash/dir'])).toEqual(done('/trash/dir\n'));
+    expect(await content('/trash/dir/y')).toBe('y');
+    expect(await dfs(['trash', 'restore', '/trash/dir'])).toEqual(
+      failed(3, /'\/trash\/dir' is not in the trash/),
+    );
+    expect((await dfs(['trash', 'restore', '/trash/a']))[0]).toBe(5);
+    expect(await dfs(['trash', 'restore', '/trash/a', '--to', '/trash/first'])).toEqual(
+      done('/trash/first\n'),
+    );
+    expect([await content('/trash/first'), await content('/trash/a')]).toEqual(['a', 'second']);
+  });
+
+  it('is emptied when that was agreed to, and what is removed for good never gets there', async () => {
+    await store('/trash2/a', '/trash2/b', '/trash2/c');
+    await dfs(['rm', '/trash2/a', '/trash2/b']);
+    await dfs(['rm', '--forever', '/trash2/c']);
+    expect((await items('/trash2')).map(({ path }) => path).toSorted()).toEqual([
+      '/trash2/a',
+      '/trash2/b',
+    ]);
+    expect(await dfs(['trash', 'empty', '/trash2'], { stdin: '' })).toEqual(
+      failed(1, /Nothing was deleted/),
+    );
+    const [one] = await items('/trash2/a');
+    expect(await dfs(['trash', 'empty', one?.id ?? '', '--yes'])).toEqual(
+      done('1 item deleted for good.\n'),
+    );
+    expect((await dfs(['trash', 'empty', '/trash2'], { stdin: 'y\n' }))[0]).toBe(0);
+    expect(await items('/trash2')).toEqual([]);
+  });
+});
+
+describe('dfs find', () => {
+  beforeAll(async () => {
+    await store(
+      '/find/a.txt',
+      '/find/b.JPG',
+      '/find/dir/c.jpg',
+      '/find/dir/sub/d.txt',
+      '/find/.hid',
+    );
+    await cluster.store('/find/big.bin', 'x'.repeat(5_000));
+    await cluster.store('/find/zero', '');
+    await dfs(['mkdir', '/find/dir/void']);
+    await dfs(['touch', '-d', '40 days ago', '/find/a.txt']);
+  });
+  it.each([
+    ['-name *.txt', 'a.txt dir/sub/d.txt'],
+    ['-iname *.jpg', 'b.JPG dir/c.jpg'],
+    ['--name=*.jpg', 'dir/c.jpg'],
+    ['-type d', '. dir dir/sub dir/void'],
+    ['-type f -size +4k', 'big.bin'],
+    ['-size 0', 'zero'],
+    ['-size -2c -size +0c', 'none'],
+    ['-mtime +30', 'a.txt'],
+    ['-type f -mtime -1 -name ?.*', 'b.JPG dir/c.jpg dir/sub/d.txt'],
+    ['-empty', 'dir/void zero'],
+    ['-maxdepth 1 -empty', 'zero'],
+    ['-maxdepth 2 -type d -empty', 'dir/void'],
+    ['-maxdepth 0', '.'],
+    ['-mindepth 2 -type f', 'dir/c.jpg dir/sub/d.txt'],
+    ['-path */sub/*', 'dir/sub/d.txt'],
+    ['-newer /find/a.txt -name *.txt', 'dir/sub/d.txt'],
+    ['-newermt yesterday -name [ab]*', 'b.JPG big.bin'],
+    ['-name .*', '.hid'],
+  ])('%s finds %s', async (tests, expected) => {
+    const [code, stdout, stderr] = await dfs(['find', '/find', ...tests.split(' ')]);
+    expect([code, stderr]).toEqual([0, '']);
+    const names = expected
+      .split(' ')
+      .filter((name) => name !== 'none')
+      .map((name) => (name === '.' ? '/find' : `/find/${name}`));
+    expect(stdout.split('\n').slice(0, -1).toSorted()).toEqual(names.toSorted());
+  });
+
+  it('tells facts to programs, and goes on after what is not there', async () => {
+    const found = await cluster.dfsJson<object[]>(['find', '/find', '-name', 'a.txt']);
+    expect(found).toMatchObject([
+      { path: '/find/a.txt', kind: 'file', size: 5, md5: expect.any(String) },
+    ]);
+    expect(await dfs(['find', '/nope', '/find/zero', '/find/dir/sub'])).toEqual(
+      failed(
+        3,
+        "dfs find: '/nope': No such file or directory",
+        '/find/zero\n/find/dir/sub\n/find/dir/sub/d.txt\n',
+      ),
+    );
+    for (const wrong of [
+      ['-type', 'x'],
+      ['-size', 'big'],
+      ['-mtime', 'x'],
+      ['-exec', 'rm'],
+      ['-name', 'a', '-o'],
+    ]) {
+      expect((await dfs(['find', '/find', ...wrong]))[0], wrong.join(' ')).toBe(2);
+    }
+  });
+});
+
+describe('dfs du, tree and stat', () => {
+  beforeAll(async () => {
+    await cluster.store('/du/a', 'x'.repeat(1_000));
+    await cluster.store('/du/dir/b', 'x'.repeat(2_000));
+    await cluster.store('/du/dir/sub/c', 'x'.repeat(3_000));
+    await dfs(['mkdir', '/du/void']);
+  });
+  it('sum up, seconds after the last change', async () => {
+    await waitUntil('the sums to be folded', async () => {
+      const [, stdout] = await dfs(['du', '-s', '/du']);
+      return stdout === '6000\t/du\n';
+    });
+    expect(await dfs(['du', '/du'])).toEqual(
+      done('3000\t/du/dir/sub\n5000\t/du/dir\n0\t/du/void\n6000\t/du\n'),
+    );
+    expect(await dfs(['du', '-d', '1', '/du'])).toEqual(
+      done('5000\t/du/dir\n0\t/du/void\n6000\t/du\n'),
+    );
+    expect(await dfs(['du', '-shc', '/du/dir', '/du/a'])).toEqual(
+      done('4.9 KiB\t/du/dir\n1000 B\t/du/a\n5.9 KiB\ttotal\n'),
+    );
+    expect(await dfs(['du', '-a', '/du/dir/sub'])).toEqual(
+      done('3000\t/du/dir/sub/c\n3000\t/du/dir/sub\n'),
+    );
+    expect(await cluster.dfsJson(['du', '-s', '/du'])).toEqual([
+      { path: '/du', bytes: 6_000, files: 3, directories: 3 },
+    ]);
+    expect((await dfs(['stat', '/du']))[1]).toMatch(
+      /^holds +5\.9 KiB in 3 files and 3 directories$/m,
+    );
+  });
+  it('draw', async () => {
+    const drawing = [
+      '/du',
+      '├── a',
+      '├── dir',
+      '│   ├── b',
+      '│   └── sub',
+      '│       └── c',
+      '└── void',
+      '',
+      '3 directories, 3 files',
+      '',
+    ];
+    expect(await dfs(['tree', '/du'])).toEqual(done(drawing.join('\n')));
+    expect(await dfs(['tree', '-d', '-L', '1', '/du'])).toEqual(
+      done('/du\n├── dir\n└── void\n\n2 directories\n'),
+    );
+    expect(await cluster.dfsJson(['tree', '/du'])).toMatchObject([
+      {
+        path: '/du',
+        entries: [
+          { name: 'a' },
+          { name: 'dir', entries: [{ name: 'b' }, { name: 'sub' }] },
+          { name: 'void' },
+        ],
+      },
+    ]);
+  });
+  it('set the copies of files and directories, and show them', async () => {
+    expect((await dfs(['copies', '1', '/du/dir']))[0]).toBe(0);
+    expect(await cluster.dfsJson(['stat', '/du/dir'])).toMatchObject({ copiesSet: 1 });
+    expect((await dfs(['stat', '/du/dir']))[1]).toMatch(/^copies +1 set here$/m);
+    await waitUntil(
+      'the copies to be swept',
+      async () => (await cluster.stat('/du/dir/sub/c')).copies.wanted === 1,
+    );
+    expect(await cluster.dfsJson(['copies', 'inherit', '/du/dir'])).not.toHaveProperty('copiesSet');
+    await waitUntil(
+      'the copies to be swept back',
+      async () => (await cluster.stat('/du/dir/sub/c')).copies.wanted === 2,
+    );
+    expect((await dfs(['copies', 'many', '/du']))[0]).toBe(2);
+    expect((await dfs(['copies', '2', '/du/nope', '/du/a']))[0]).toBe(3);
+  });
+});
+
+describe('failures', () => {
+  it('are one JSON line to programs, whatever the number of arguments', async () => {
+    const [code, stdout, stderr] = await dfs(['rm', '/nope-1', '/nope-2', '--json']);
+    expect([code, stdout]).toEqual([3, '[]\n']);
+    expect(JSON.parse(stderr)).toMatchObject({
+      error: { code: 'not-found', message: expect.stringMatching(/nope-1.*nope-2/) },
+    });
+  });
+  it('that end everything are said once', async () => {
+    const away = { environment: { DFS_URL: 'http://127.0.0.1:1' } };
+    const [code, , stderr] = await dfs(['rm', '/a', '/b', '/c'], away);
+    expect([code, stderr.match(/No store answers/g)?.length]).toEqual([6, 1]);
+    const denied = await dfs(['mkdir', '/x'], { environment: { DFS_KEY: 'a wrong key' } });
+    expect(denied[0]).toBe(4);
+  });
+});
