@@ -137,7 +137,10 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     nodes: {
       recovery: () => nodes.recovery(),
       highestEpoch: () => nodes.highestEpoch(),
+      isAnyoneHeard: () => nodes.heardNodes().length > 0,
+      newcomerAtMs: () => nodes.newcomerAtMs(),
       endRecovery: () => nodes.endRecovery(),
+      isUp: (id) => nodes.find(id)?.state === 'up' || nodes.find(id)?.state === 'draining',
       restoreSources: () =>
         nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, clusterKey })),
     },

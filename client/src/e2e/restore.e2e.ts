@@ -7,7 +7,7 @@ import { temporaryDirectory } from './harness/guard.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { type Store, urlPathOf } from './harness/store.ts';
-import { InVain, waitUntil } from './harness/wait-until.ts';
+import { waitUntil } from './harness/wait-until.ts';
 
 interface Report {
   readonly base: string;
@@ -57,6 +57,8 @@ interface Beside {
   readonly masterDir?: string;
   /** What the nodes keep of the journal is lost, too. */
   readonly forgetJournals?: boolean;
+  /** The master reaches them through proxies that can break. */
+  readonly proxied?: boolean;
 }
 
 /** Kills the master, stops the rest, and gives a master with another database beside the same nodes, in recovery. */
@@ -71,7 +73,7 @@ async function withoutDatabase(
 
 async function startBeside(
   cluster: LocalCluster,
-  { nodes, masterDir, forgetJournals }: Beside,
+  { nodes, masterDir, forgetJournals, proxied = false }: Beside,
 ): Promise<SeparatePrograms> {
   const programs = await startSeparatePrograms({
     nodes: 0,
@@ -80,12 +82,15 @@ async function startBeside(
     environment: settings,
     ...(masterDir === undefined ? {} : { masterDir }),
   });
+  const launched = [];
   for (const [index, dataDir] of cluster.nodeDirectories().entries()) {
     const name = `node-${index + 1}`;
     if (nodes && !nodes.includes(name)) continue;
     if (forgetJournals) rmSync(join(dataDir, 'journal'), { recursive: true, force: true });
-    await programs.launchNode({ name, dataDir });
+    launched.push(await programs.launchNode({ name, dataDir, proxied }));
   }
+  const isHeard = /refuses this node|registered with the master/;
+  await Promise.all(launched.map(({ program }) => program.printed(isHeard, 60_000)));
   await waitUntil('the master to notice', async () => {
     const { health } = await programs.status();
     return health === 'recovery';
@@ -256,13 +261,16 @@ describe('a database rebuilt from the nodes', () => {
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
     await waitUntilShipped(cluster);
-    const first = await withoutDatabase(cluster);
+    const first = await withoutDatabase(cluster, { proxied: true });
     let programs = first;
     try {
+      first
+        .node('node-1')
+        .proxy?.break(({ path }) => (path.startsWith('/inventory') ? { kind: 'hang' } : undefined));
       const restoring = first.startDfs(['restore']);
-      // As soon as it says that it counts what the nodes hold, half of it is written.
+      // All rows are loaded and half of the copies are counted.
       await restoring.printed(/Reading what the nodes hold/, 60_000);
-      first.master.kill('SIGKILL');
+      process.kill(first.pidOfMaster(), 'SIGKILL');
       expect((await restoring.finished).code).not.toBe(0);
       await first.dispose();
       programs = await startBeside(cluster, { masterDir: first.masterDir });
@@ -313,16 +321,13 @@ describe('a database rebuilt from the nodes', () => {
     const programs = await withoutDatabase(one);
     try {
       const [dataDir = ''] = two.nodeDirectories();
-      await programs.launchNode({ name: 'stranger', dataDir });
-      await waitUntil('the other cluster to be heard', async () => {
-        const refused = await programs.dfs(['restore']);
-        if (refused.code === 0) throw new InVain('It took one of them.');
-        return (
-          refused.code === 5 &&
-          refused.stderr.includes('Several clusters') &&
-          refused.stderr.includes(wanted)
-        );
-      });
+      const stranger = await programs.launchNode({ name: 'stranger', dataDir });
+      await stranger.program.printed(/refuses this node/, 30_000);
+      const refused = await programs.dfs(['restore']);
+      expect([refused.code, refused.stderr]).toEqual([
+        5,
+        expect.stringMatching(new RegExp(`Several clusters.*${wanted} \\(node node-1\\)`)),
+      ]);
       const report = await restoreOf(programs, '--cluster', wanted);
       expect(report.clusterId).toBe(wanted);
       expect(await programs.names()).toEqual(['one.txt']);

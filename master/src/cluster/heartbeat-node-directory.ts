@@ -88,6 +88,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   readonly #fenced = new Set<string>();
   /** Nodes that this database does not accept: it may have to be rebuilt from them. */
   readonly #refused = new Map<NodeId, RefusedNode>();
+  #newcomerAtMonotonicMs = 0;
   #recovery: string | undefined;
   #wasHeard = false;
   #tickTimer: NodeJS.Timeout | undefined;
@@ -172,6 +173,11 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     }));
     const refused = [...this.#refused.values()];
     return [...new Map([...known, ...refused].map((node) => [node.id, node])).values()];
+  }
+
+  /** When a node was refused that was not known before, by the monotonic clock. */
+  newcomerAtMs(): number {
+    return this.#newcomerAtMonotonicMs;
   }
 
   /** The highest epoch that a node which was refused saw. */
@@ -309,7 +315,10 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   }
 
   #noteRefused({ nodeId, name, epoch }: Heartbeat, url: string): void {
-    if (!this.#refused.has(nodeId) && this.#refused.size >= refusedMax) return;
+    if (!this.#refused.has(nodeId)) {
+      if (this.#refused.size >= refusedMax) return;
+      this.#newcomerAtMonotonicMs = this.#deps.clock.monotonic();
+    }
     this.#refused.set(nodeId, { id: nodeId, name, url, epoch });
   }
 

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Clock,
   type ClusterId,
+  type NodeId,
   type RestoreProgress,
   type RestoreReport,
   StoreError,
@@ -34,9 +35,14 @@ export interface RestorerDependencies {
     recovery(): string | undefined;
     /** Every node that was heard, accepted or not. */
     restoreSources(): readonly RestoreSource[];
+    isAnyoneHeard(): boolean;
+    /** When the last one was heard for the first time, by the monotonic clock. */
+    newcomerAtMs(): number;
     /** The highest epoch that any of them said it saw. */
     highestEpoch(): number;
     endRecovery(): void;
+    /** Whether it can be read from: it reported since. */
+    isUp(id: NodeId): boolean;
   };
   /** Makes a new SQLite database. Rejects with `conflict` when something is there. */
   readonly openAside: (file: string) => Promise<MetadataRepository>;
@@ -48,6 +54,9 @@ export interface RestorerDependencies {
     readonly trashTtlMs: number;
   };
 }
+
+/** A master that runs for so long and heard of no node will not soon. */
+const awaitMaxMs = 20_000;
 
 type Tell = (progress: RestoreProgress) => void;
 
@@ -84,13 +93,28 @@ export class Restorer {
     }
   }
 
-  /** Shortly after the start not every node has reported yet. */
+  /** Shortly after the start not every node has reported yet: waits until no new one came for two heartbeats. */
   async #awaitNodes(tell: Tell): Promise<void> {
-    const { clock, config } = this.#deps;
-    const waitMs = this.#startedAtMs + 2 * config.heartbeatEveryMs + 1_000 - clock.monotonic();
-    if (waitMs <= 0) return;
-    tell({ step: 'nodes', message: 'Waiting for the storage nodes to report.', done: 0 });
-    await delay(waitMs);
+    const { clock, config, nodes } = this.#deps;
+    const quietMs = 2 * config.heartbeatEveryMs + 1_000;
+    const giveUpAtMs = this.#startedAtMs + awaitMaxMs;
+    for (;;) {
+      const now = clock.monotonic();
+      const sinceMs = now - Math.max(this.#startedAtMs, nodes.newcomerAtMs());
+      const isAnyone = nodes.isAnyoneHeard() || now > giveUpAtMs;
+      if (sinceMs >= quietMs && isAnyone) return;
+      tell({ step: 'nodes', message: 'Waiting for the storage nodes to report.', done: 0 });
+      await delay(200);
+    }
+  }
+
+  /** What was restored can be read once its nodes reported; they are given a moment for it. */
+  async #awaitReports(members: readonly ReachedSource[]): Promise<void> {
+    const { clock, config, nodes } = this.#deps;
+    const untilMs = clock.monotonic() + 2 * config.heartbeatEveryMs + 2_000;
+    while (clock.monotonic() < untilMs && members.some(({ id }) => !nodes.isUp(id))) {
+      await delay(50);
+    }
   }
 
   async #restore(
@@ -116,7 +140,10 @@ export class Restorer {
     try {
       logger.warn('restore begins', { clusterId, base: plan.base?.kind ?? 'blobs' });
       const report = await work.run(request, backup, reached);
-      if (target === metadata) nodes.endRecovery();
+      if (target === metadata) {
+        nodes.endRecovery();
+        await this.#awaitReports(members);
+      }
       logger.warn('restore ended', {
         clusterId,
         epoch: report.epoch,

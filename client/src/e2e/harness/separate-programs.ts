@@ -156,6 +156,13 @@ export class SeparatePrograms extends Store {
     return pid;
   }
 
+  /** The same of the master. */
+  pidOfMaster(): number {
+    const [pid] = childrenOf(this.master.pid);
+    if (pid === undefined) throw new Error('The command of the master runs no program.');
+    return pid;
+  }
+
   /** The master dies at once and is started again on its database, at its old ports. */
   async restartMaster(): Promise<void> {
     const [pid] = childrenOf(this.master.pid);
