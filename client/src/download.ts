@@ -4,7 +4,7 @@ import { StoreError } from '@dfs/shared';
 import type { StoreApi, StreamedAnswer } from './api.ts';
 import { shown } from './output.ts';
 import type { Progress } from './progress.ts';
-import { Retries } from './retry.ts';
+import { Retries, type RetryLimits } from './retry.ts';
 
 /** Where the bytes of a download go. */
 export interface Sink {
@@ -26,6 +26,7 @@ export interface DownloadTelling {
   readonly progressOf: (sizeBytes: number) => Progress;
   /** Takes a line about a wait before another try; undefined when it is not worth one. */
   readonly say: ((line: string) => void) | undefined;
+  readonly limits?: RetryLimits | undefined;
 }
 
 /**
@@ -66,12 +67,12 @@ async function downloadOnce(
   sink: Sink,
   telling: DownloadTelling,
 ): Promise<Downloaded & { actualMd5: string }> {
-  const { progressOf, say } = telling;
+  const { progressOf, say, limits } = telling;
   let hash = createHash('md5');
   let doneBytes = 0;
   let first: StreamedAnswer | undefined;
   let progress: Progress | undefined;
-  const retries = new Retries({ say, signal: api.signal });
+  const retries = new Retries({ say, limits, signal: api.signal });
   try {
     for (;;) {
       try {

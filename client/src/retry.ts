@@ -18,7 +18,7 @@ export function codeOf(error: unknown): string {
 }
 
 export interface RetriesOptions {
-  readonly limits?: RetryLimits;
+  readonly limits?: RetryLimits | undefined;
   /** Is told what happened before the first wait, and when that changes; nobody is told when absent. */
   readonly say?: ((line: string) => void) | undefined;
   /** Ends the waiting. */

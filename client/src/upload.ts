@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { errorOfAnswer, type PutAnswer, StoreError } from '@dfs/shared';
 import { authorisation, type StoreApi } from './api.ts';
-import { Retries } from './retry.ts';
+import { Retries, type RetriesOptions, type RetryLimits } from './retry.ts';
 
 /** A body up to this size is read whole and can be sent again at will. */
 export const wholeBytesMax = 2 ** 20;
@@ -26,49 +26,42 @@ export interface LocalFilePut {
   /** Is told of bytes as they go; of a negative count when they are to be sent again. */
   readonly onBytes: (count: number) => void;
   readonly say: ((line: string) => void) | undefined;
+  readonly limits?: RetryLimits | undefined;
 }
 
 /** Stores a file of this machine, as often as the retry policy allows. A short one is held in memory, any other is read anew for each try. */
 export async function putLocalFile(api: StoreApi, put: LocalFilePut): Promise<PutAnswer> {
-  const { local, path, headers, sizeBytes, onBytes, say } = put;
+  const { local, path, headers, sizeBytes, onBytes, say, limits } = put;
+  const retries = { say, limits, signal: api.signal };
   if (sizeBytes !== undefined && sizeBytes <= wholeBytesMax) {
     const bytes = await readFile(local);
     const md5 = createHash('md5').update(bytes).digest('hex');
     const answer = await withRetries(
       () => api.putBytes<PutAnswer>(path, bytes, { ...headers, 'X-DFS-MD5': md5 }),
-      say,
-      api.signal,
+      retries,
     );
     onBytes(bytes.length);
     return answer;
   }
-  return withRetries(
-    async () => {
-      let doneBytes = 0;
-      const body = createReadStream(local, { highWaterMark: readBytes });
-      const onSent = (count: number) => {
-        doneBytes += count;
-        onBytes(count);
-      };
-      try {
-        return await putStream(api, { path, headers, body, sizeBytes, onBytes: onSent });
-      } catch (error) {
-        onBytes(-doneBytes);
-        throw error;
-      }
-    },
-    say,
-    api.signal,
-  );
+  return withRetries(async () => {
+    let doneBytes = 0;
+    const body = createReadStream(local, { highWaterMark: readBytes });
+    const onSent = (count: number) => {
+      doneBytes += count;
+      onBytes(count);
+    };
+    try {
+      return await putStream(api, { path, headers, body, sizeBytes, onBytes: onSent });
+    } catch (error) {
+      onBytes(-doneBytes);
+      throw error;
+    }
+  }, retries);
 }
 
 /** Does the work until it succeeds, or trying again cannot help. */
-export async function withRetries<T>(
-  work: () => Promise<T>,
-  say: ((line: string) => void) | undefined,
-  signal?: AbortSignal,
-): Promise<T> {
-  const retries = new Retries({ say, signal });
+export async function withRetries<T>(work: () => Promise<T>, options: RetriesOptions): Promise<T> {
+  const retries = new Retries(options);
   for (;;) {
     try {
       return await work();

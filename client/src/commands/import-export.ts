@@ -174,7 +174,7 @@ async function statOf(session: Session, path: FilePath): Promise<StatAnswer | un
   if (path === rootPath) return undefined;
   const client = new DfsClient(session.api);
   try {
-    return await withRetries(() => client.stat(path), undefined);
+    return await withRetries(() => client.stat(path), { signal: session.api.signal });
   } catch (error) {
     if (error instanceof StoreError && error.kind === 'not-found') return undefined;
     throw error;

@@ -77,7 +77,8 @@ async function synchronise(
 
 /** Who has no key sees the public names of a store with a key, and would take the others for deleted. */
 async function mustSeeAll({ api }: Session): Promise<void> {
-  if (api.key === undefined) await withRetries(() => new DfsClient(api).status(), undefined);
+  if (api.key !== undefined) return;
+  await withRetries(() => new DfsClient(api).status(), { signal: api.signal });
 }
 
 /** Both folders have the same path, each seen from where the user is. */

@@ -294,6 +294,22 @@ describe('import and export', () => {
       expect(contentsOf(target)).toEqual(contentsOf(source));
     });
 
+    it('wait for a master that is started again', async () => {
+      const running = cluster.startDfs(['import', '--json', source, '/master', '-j', '4']);
+      await waitUntil(
+        'some files of the import',
+        async () => (await foundBelow('/master').catch(() => [])).length >= 20,
+        { everyMs: 5 },
+      );
+      const before = cluster.pidOf('master');
+      await cluster.kill('master');
+      await cluster.waitForRestart('master', before);
+      const finished = await running.finished;
+      expect(finished.code, finished.stdout + finished.stderr).toBe(0);
+      const found = (await foundBelow('/master')).length;
+      expect(found).toBe(count);
+    });
+
     it('stop soon when the store is gone, and say how to go on', async () => {
       const environment = { ...cluster.environment, DFS_URL: 'http://127.0.0.1:9', DFS_KEY: 'k' };
       const finished = await cluster.dfs(['import', source, '/gone'], { environment });

@@ -103,9 +103,9 @@ export async function withFolders<T>(
 }
 
 /** Rejects before anything is made on this machine. */
-async function mustBeDirectory(session: Session, path: FilePath): Promise<void> {
+async function mustBeDirectory({ api }: Session, path: FilePath): Promise<void> {
   if (path === '/') return;
-  const { kind } = await withRetries(() => new DfsClient(session.api).stat(path), undefined);
+  const { kind } = await withRetries(() => new DfsClient(api).stat(path), { signal: api.signal });
   if (kind === 'directory') return;
   throw new StoreError('not-a-directory', `${shown(path)} is no directory of the store.`, {
     hint: 'Fetch one file with "dfs get" or "dfs export".',

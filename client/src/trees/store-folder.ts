@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FilePath, filePathOf, namesOf, StoreError, urlPathOf } from '@dfs/shared';
 import { type Downloaded, type DownloadTelling, download, type Sink } from '../download.ts';
-import { Retries } from '../retry.ts';
+import { defaultRetryLimits, Retries, type RetriesOptions, type RetryLimits } from '../retry.ts';
 import type { DfsClient } from '../sdk/dfs-client.ts';
 import { putLocalFile, withRetries } from '../upload.ts';
 import type { RemoteEntry, RemoteFile } from './tree-entry.ts';
@@ -48,12 +48,19 @@ export interface StoreFolderOptions {
   readonly say: Say;
 }
 
+/** A store that answered once and does not listen now is being started again. */
+const knownStoreLimits: RetryLimits = {
+  ...defaultRetryLimits,
+  refusedPatienceMs: defaultRetryLimits.patienceMs,
+};
+
 /** A directory of the store, over HTTP. Everything is tried again as the retry policy allows. */
 export class StoreFolder implements RemoteFolder {
   readonly top: FilePath;
   readonly #client: DfsClient;
   readonly #mayBeMissing: boolean;
   readonly #say: Say;
+  #limits = defaultRetryLimits;
 
   constructor({ client, top, mayBeMissing, say }: StoreFolderOptions) {
     this.top = top;
@@ -63,13 +70,17 @@ export class StoreFolder implements RemoteFolder {
   }
 
   async *walk(): AsyncGenerator<RemoteEntry> {
-    const retries = new Retries({ say: this.#say });
+    let retries = new Retries(this.#retries());
     let last: string | undefined;
     for (;;) {
       try {
         for await (const entry of this.#find()) {
           // A walk that broke is begun anew: what was given is passed over.
           if (last !== undefined && compareTreePaths(entry.path, last) <= 0) continue;
+          if (last === undefined) {
+            this.#limits = knownStoreLimits;
+            retries = new Retries(this.#retries());
+          }
           last = entry.path;
           yield entry;
           // The store cuts off a reader that was busy with transfers for long: that is no failure to lose patience with.
@@ -110,12 +121,17 @@ export class StoreFolder implements RemoteFolder {
       sizeBytes,
       onBytes,
       say: this.#say,
+      limits: this.#limits,
     });
+    this.#limits = knownStoreLimits;
     return answer.md5;
   }
 
   download(path: string, sink: Sink, telling: DownloadTelling): Promise<Downloaded> {
-    return download(this.#client.api, `/fs${urlPathOf(this.#locate(path))}`, sink, telling);
+    return download(this.#client.api, `/fs${urlPathOf(this.#locate(path))}`, sink, {
+      ...telling,
+      limits: this.#limits,
+    });
   }
 
   async look(path: string): Promise<RemoteFile | undefined> {
@@ -128,7 +144,7 @@ export class StoreFolder implements RemoteFolder {
   async makeDirectory(path: string): Promise<void> {
     const directory = this.#locate(path);
     if (directory === '/') return;
-    await withRetries(() => this.#client.makeDirectory(directory, { parents: true }), this.#say);
+    await this.#retried(() => this.#client.makeDirectory(directory, { parents: true }));
   }
 
   async removeFile(path: string, md5: string): Promise<void> {
@@ -154,19 +170,26 @@ export class StoreFolder implements RemoteFolder {
 
   async setModified(path: string, modifiedMs: number): Promise<void> {
     const modified = new Date(modifiedMs);
-    await withRetries(
-      () => this.#client.touch(this.#locate(path), { modified, create: false }),
-      this.#say,
-    );
+    await this.#retried(() => this.#client.touch(this.#locate(path), { modified, create: false }));
   }
 
   async #unlessMissing<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await withRetries(work, this.#say);
+      return await this.#retried(work);
     } catch (error) {
       if (error instanceof StoreError && error.kind === 'not-found') return undefined;
       throw error;
     }
+  }
+
+  async #retried<T>(work: () => Promise<T>): Promise<T> {
+    const done = await withRetries(work, this.#retries());
+    this.#limits = knownStoreLimits;
+    return done;
+  }
+
+  #retries(): RetriesOptions {
+    return { say: this.#say, limits: this.#limits, signal: this.#client.api.signal };
   }
 
   #locate(path: string): FilePath {
