@@ -117,6 +117,50 @@ describe('a node', () => {
   });
 });
 
+describe('a node whose main loop is held up', () => {
+  const block = (ms: number) => {
+    const untilMs = performance.now() + ms;
+    while (performance.now() < untilMs);
+  };
+
+  it('is heard all the same, and tells for how long its loop has not turned', async () => {
+    master.answer = { heartbeatEveryMs: 200 };
+    const { node } = await start({ environment: { DFS_HEARTBEAT_EVERY: '200ms' } });
+    await node.registered;
+    await master.until(() => master.heartbeats.length >= 3);
+    const before = master.heartbeats.length;
+    // This master is in the same process: what was sent meanwhile it takes afterwards.
+    block(3_000);
+    await master.until(() => master.heartbeats.slice(before).some((beat) => beat.loopAgeMs > 500));
+    const late = master.heartbeats.slice(before).filter((beat) => beat.loopAgeMs > 500);
+    for (const beat of late) {
+      expect(beat).toMatchObject({ nodeId: node.nodeId, port: node.port });
+      expect(beat.loopAgeMs).toBeLessThan(3_600);
+      expect(beat.diskWriteAgeMs).toBeGreaterThanOrEqual(beat.loopAgeMs - 500);
+    }
+    // It goes on by itself, with a loop that turns.
+    const after = master.heartbeats.length;
+    await master.until(() => master.heartbeats.length >= after + 3);
+    expect(master.heartbeats.at(-1)?.loopAgeMs).toBeLessThan(500);
+  });
+
+  it('says nothing while the master refuses it', async () => {
+    master.answer = { heartbeatEveryMs: 100 };
+    const { node } = await start();
+    await node.registered;
+    const refused: number[] = [];
+    master.refuse = ({ loopAgeMs }) => {
+      refused.push(loopAgeMs);
+      return new StoreError('fenced', 'Another process has this disk.');
+    };
+    await expect.poll(() => refused.length).toBeGreaterThan(2);
+    block(1_500);
+    const after = refused.length;
+    await expect.poll(() => refused.length).toBeGreaterThan(after + 2);
+    expect(refused.filter((loopAgeMs) => loopAgeMs > 600)).toEqual([]);
+  });
+});
+
 describe('a refusal', () => {
   it.each([
     ['a wrong key', 'unauthorized'],

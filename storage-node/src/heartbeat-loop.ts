@@ -11,6 +11,7 @@ import type { Logger } from '@dfs/shared/cluster';
 import type { DropClock } from './drop-clock.ts';
 import type { MasterClient } from './master-client.ts';
 import type { NodeIdentity } from './node-identity.ts';
+import type { Pulse } from './pulse.ts';
 import type { VitalSigns } from './vital-signs.ts';
 
 const everyMinMs = 50;
@@ -27,6 +28,8 @@ export interface HeartbeatLoopDependencies {
   readonly identity: NodeIdentity;
   readonly vitals: VitalSigns;
   readonly dropClock: DropClock;
+  /** Sends when this loop is late. */
+  readonly pulse: Pick<Pulse, 'beat' | 'pause'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly everyMs: number;
@@ -89,11 +92,12 @@ export class HeartbeatLoop {
   }
 
   async #beat(signal: AbortSignal): Promise<void> {
-    const { master, identity, vitals, dropClock, describe } = this.#deps;
+    const { master, identity, vitals, dropClock, pulse, describe } = this.#deps;
     await vitals.probeDisk(this.#everyMs / 2);
     const asked = dropClock.moment();
+    const heartbeat = describe();
     const answer = checked(
-      await master.post<HeartbeatAnswer>('/cluster/heartbeat', describe(), signal),
+      await master.post<HeartbeatAnswer>('/cluster/heartbeat', heartbeat, signal),
     );
     await identity.join(answer.clusterId);
     // A disk that hangs or is full must not silence the node; what could not be remembered is heard
@@ -102,6 +106,7 @@ export class HeartbeatLoop {
     if (!this.#isRegistered) await heard;
     dropClock.heard(answer.masterTimeMs, asked);
     this.#everyMs = Math.min(everyMaxMs, Math.max(everyMinMs, answer.heartbeatEveryMs));
+    pulse.beat(heartbeat, this.#everyMs);
   }
 
   #accepted(): void {
@@ -116,6 +121,8 @@ export class HeartbeatLoop {
     const kind = error instanceof StoreError ? error.kind : 'internal';
     if (!this.#isRegistered && finalKinds.has(kind)) throw error;
     this.#failures += 1;
+    // No answer may be this loop's own fault: it came too late to hear it.
+    if (kind !== 'unavailable') this.#deps.pulse.pause(this.#everyMs);
     if (this.#told === kind) return;
     this.#told = kind;
     if (!(error instanceof StoreError)) {

@@ -19,6 +19,7 @@ import { MasterClient } from './master-client.ts';
 import { createMetrics } from './metrics.ts';
 import { NodeAccess } from './node-access.ts';
 import { hasIdentity, NodeIdentity } from './node-identity.ts';
+import { Pulse } from './pulse.ts';
 import { Scrubber } from './scrubber.ts';
 import { createNodeServer } from './server.ts';
 import { takeDataDirectory } from './slots.ts';
@@ -80,10 +81,16 @@ export async function startStorageNode(
     cleanup.push(() => space.close());
     const tally = new BlobTally(directory);
     await tally.look();
-    const vitals = new VitalSigns({ clock, probePath: directory.probePath });
+    const { clusterKey, masterUrl } = config;
+    const pulse = new Pulse({ masterUrl, clusterKey });
+    cleanup.push(() => pulse.close());
+    const vitals = new VitalSigns({
+      clock,
+      probePath: directory.probePath,
+      onTick: () => pulse.tick(),
+    });
     cleanup.push(() => vitals.close());
 
-    const { clusterKey } = config;
     const { nodeId, name } = identity;
     const urlKey = clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey);
     const master = new MasterClient({ url: config.masterUrl, clusterKey });
@@ -193,6 +200,7 @@ export async function startStorageNode(
       identity,
       vitals,
       dropClock,
+      pulse,
       clock,
       logger,
       everyMs: config.heartbeatEveryMs,

@@ -9,6 +9,13 @@ const tickEveryMs = 250;
  */
 const probePatienceMs = 1_000;
 
+export interface VitalSignsOptions {
+  readonly clock: Clock;
+  readonly probePath: string;
+  /** The main loop turned. */
+  readonly onTick: () => void;
+}
+
 /**
  * Signs of life that a heartbeat carries: how long ago the main loop turned, and how long ago a
  * write became durable.
@@ -22,13 +29,14 @@ export class VitalSigns {
   #probing: Promise<void> | undefined;
 
   /** `probePath`: a file to write to while there is nothing else to write. */
-  constructor({ clock, probePath }: { readonly clock: Clock; readonly probePath: string }) {
+  constructor({ clock, probePath, onTick }: VitalSignsOptions) {
     this.#clock = clock;
     this.#probePath = probePath;
     this.#tickedAtMs = clock.monotonic();
     this.#wroteAtMs = clock.monotonic();
     this.#timer = setInterval(() => {
       this.#tickedAtMs = clock.monotonic();
+      onTick();
     }, tickEveryMs);
     this.#timer.unref();
   }

@@ -157,8 +157,23 @@ describe('HeartbeatNodeDirectory', () => {
     await directory.heartbeat(heartbeat, '');
     await directory.heartbeat({ ...heartbeat, diskWriteAgeMs: 120_000 }, '');
     expect(directory.find(heartbeat.nodeId)?.state).toBe('suspect');
-    await directory.heartbeat({ ...heartbeat, loopAgeMs: 20_000 }, '');
+    await directory.heartbeat({ ...heartbeat, loopAgeMs: 14_000 }, '');
     expect(directory.find(heartbeat.nodeId)?.state).toBe('suspect');
+  });
+
+  it('counts a node as down whose main loop hangs though it is heard, and as up when it turns again', async () => {
+    const heartbeat = heartbeatOf();
+    await directory.heartbeat(heartbeat, '');
+    for (let loopAgeMs = 3_000; loopAgeMs <= 30_000; loopAgeMs += 3_000) {
+      pass(3_000);
+      await directory.heartbeat({ ...heartbeat, loopAgeMs }, '');
+      const state = loopAgeMs > 15_000 ? 'down' : loopAgeMs > 10_000 ? 'suspect' : 'up';
+      expect(directory.find(heartbeat.nodeId)?.state, `${loopAgeMs}`).toBe(state);
+    }
+    // As long as it hangs it is silent: its copies are made up for in the end.
+    expect(directory.find(heartbeat.nodeId)?.silentForMs).toBe(30_000);
+    await directory.heartbeat(heartbeat, '');
+    expect(directory.find(heartbeat.nodeId)).toMatchObject({ state: 'up', silentForMs: 0 });
   });
 
   it('follows a node to another address once the old one does not answer for it', async () => {

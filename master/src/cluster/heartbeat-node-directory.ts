@@ -346,7 +346,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   }
 
   async #accept(heartbeat: Heartbeat, url: string): Promise<void> {
-    const { clock, logger } = this.#deps;
+    const { clock, logger, config } = this.#deps;
     // It may have been removed while its address was looked at.
     this.#checkRemoved(heartbeat);
     const known = this.#nodes.get(heartbeat.nodeId);
@@ -370,7 +370,10 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     node.record = record;
     node.instanceId = heartbeat.instanceId;
     node.freeBytes = heartbeat.freeBytes - heartbeat.reserveBytes;
-    node.heardAtMonotonicMs = clock.monotonic();
+    // A node whose main loop hangs is as silent as that loop, whoever beats for it.
+    const isHanging = heartbeat.loopAgeMs > config.nodeTimeoutMs;
+    const hungForMs = isHanging ? heartbeat.loopAgeMs : 0;
+    node.heardAtMonotonicMs = clock.monotonic() - hungForMs;
     const isWell =
       heartbeat.loopAgeMs <= loopAgeMaxMs && heartbeat.diskWriteAgeMs <= diskWriteAgeMaxMs;
     const isSaveDue =
@@ -380,7 +383,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       await this.#deps.metadata.saveNode(record);
     }
     if (this.#nodes.get(record.id) !== node) return;
-    const state = isWell ? node.stateWhenHeard : 'suspect';
+    const state = isHanging ? 'down' : isWell ? node.stateWhenHeard : 'suspect';
     this.#become(node, state, { isNew: !known, mustTell: !known || isMoved || isRestarted });
   }
 
