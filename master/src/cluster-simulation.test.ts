@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import {
+  type BlobId,
   type ByteRange,
   type FilePath,
   parseFilePath,
@@ -18,8 +19,8 @@ import { copies, gcGraceMs, SimulatedCluster } from './simulated-cluster.ts';
 
 /** One seed from the environment repeats a failure: DFS_SIMULATION_SEED=17. */
 const onlySeed = process.env['DFS_SIMULATION_SEED'];
-const seeds = onlySeed === undefined ? Array.from({ length: 50 }, (_, i) => i + 1) : [+onlySeed];
-const stepsPerSeed = 40;
+const seeds = onlySeed === undefined ? Array.from({ length: 200 }, (_, i) => i + 1) : [+onlySeed];
+const stepsPerSeed = 30;
 const nodesAtFirst = 4;
 const nodesMax = 6;
 const neverAborted = () => new AbortController().signal;
@@ -112,6 +113,11 @@ class Simulation {
       [3, () => this.#waitLong()],
       [1, () => this.#loseJobs()],
       [1, () => this.#addNode()],
+      [2, () => this.#drainOrCancel()],
+      [1, () => this.#removeNode()],
+      [1, () => this.#flap()],
+      [2, () => this.#fillOrEmptyDisk()],
+      [1, () => this.#rebalance()],
       [1, () => this.#restartMaster()],
     ];
     let draw = this.#random() * actions.reduce((sum, [weight]) => sum + weight, 0);
@@ -127,7 +133,10 @@ class Simulation {
   /** All nodes return and time passes: then every copy is where it belongs, and nothing else is anywhere. */
   async converge(): Promise<void> {
     const cluster = this.#cluster;
-    for (const node of cluster.nodes.all) if (!cluster.isAlive(node)) cluster.revive(node);
+    for (const node of cluster.nodes.all) {
+      node.isFull = false;
+      if (!cluster.isAlive(node)) cluster.revive(node);
+    }
     while (this.#readers.length > 0) await this.#finishToRead();
     let before = '';
     for (let round = 0, same = 0; round < 60 && same < 4; round += 1) {
@@ -153,7 +162,12 @@ class Simulation {
 
   async #put(): Promise<void> {
     const { nodes } = this.#cluster;
-    const hasTaker = nodes.all.some((each) => each.state === 'up' && this.#cluster.isAlive(each));
+    const hasTaker = nodes.all.some(
+      (each) =>
+        each.snapshot.state === 'up' &&
+        each.snapshot.freeBytes > 20_000 &&
+        this.#cluster.isAlive(each),
+    );
     const isDone = await this.#tryToPut(this.#randomRequest(), 'put');
     // Nodes that are dead and not known to be must not matter while there is another one.
     if (hasTaker) expect(isDone, 'a put while a node takes blobs').toBe(true);
@@ -381,6 +395,81 @@ class Simulation {
   async #addNode(): Promise<void> {
     if (this.#cluster.nodes.all.length >= nodesMax) return;
     this.#log(`add ${this.#cluster.addNode().name}`);
+  }
+
+  /** One at a time, so that three others take blobs; it stays drained until that is called off. */
+  async #drainOrCancel(): Promise<void> {
+    const { nodes, admin } = this.#cluster;
+    const drained = nodes.all.find(({ isDraining }) => isDraining);
+    const node = drained ?? (this.#pick(nodes.all) as TestNode);
+    if (!drained && nodes.all.length <= copies) return;
+    const { error } = await this.#settled(admin.drain(node.id, { cancel: drained !== undefined }));
+    if (error) expect(error.kind).toBe('conflict');
+    this.#log(`${drained ? 'no longer drain' : 'drain'} ${node.name}: ${error?.kind ?? 'fine'}`);
+  }
+
+  /** Without force it is refused, or nothing is lost by it. */
+  async #removeNode(): Promise<void> {
+    const cluster = this.#cluster;
+    if (cluster.nodes.all.length <= copies + 1) return;
+    // An admin has all read first: of copies that are bad without anybody's knowledge one may be the last.
+    await cluster.scrub();
+    const node =
+      cluster.nodes.all.find(({ isDraining }) => isDraining) ??
+      (this.#pick(cluster.nodes.all) as TestNode);
+    const before = await this.#holdersByBlob();
+    const { error } = await this.#settled(cluster.admin.remove(node.id, { force: false }));
+    this.#log(`remove ${node.name}: ${error?.kind ?? 'gone'}`);
+    if (error) {
+      expect(error.kind).toBe('conflict');
+      expect(cluster.nodes.all).toContain(node);
+      return;
+    }
+    cluster.kill(node);
+    for (const [blobId, holders] of before) {
+      const others = holders.filter((holder) => holder !== node);
+      if (holders.length > 0) expect(others, `copies of ${blobId}`).not.toEqual([]);
+    }
+  }
+
+  /** Of each blob that a file needs, the nodes with a good copy, living or dead. */
+  async #holdersByBlob(): Promise<Map<BlobId, TestNode[]>> {
+    const holders = new Map<BlobId, TestNode[]>();
+    for (const path of this.#paths()) {
+      const file = (await this.#cluster.files.find({ path }))?.file as FileRecord;
+      for (const { blobId } of file.blobs) {
+        const { alive, dead } = await this.#cluster.goodHolders(blobId);
+        holders.set(blobId, [...alive, ...dead]);
+      }
+    }
+    return holders;
+  }
+
+  /** Gone and back, gone and back: no reason to copy anything. */
+  async #flap(): Promise<void> {
+    const cluster = this.#cluster;
+    const node = this.#pick(cluster.nodes.all) as TestNode;
+    for (let i = 0; i < 4; i += 1) {
+      cluster.kill(node);
+      cluster.pass(5_000);
+      await cluster.repair();
+      cluster.revive(node);
+      cluster.pass(5_000);
+      await cluster.repair();
+    }
+    this.#log(`${node.name} flaps`);
+  }
+
+  async #fillOrEmptyDisk(): Promise<void> {
+    const node = this.#pick(this.#cluster.nodes.all) as TestNode;
+    node.isFull = !node.isFull;
+    this.#log(`${node.isFull ? 'fill' : 'empty'} the disk of ${node.name}`);
+  }
+
+  async #rebalance(): Promise<void> {
+    this.#cluster.rebalance.start();
+    await this.#repair();
+    this.#log('rebalance');
   }
 
   async #restartMaster(): Promise<void> {

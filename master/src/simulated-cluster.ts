@@ -9,6 +9,7 @@ import {
   StoreError,
 } from '@dfs/shared';
 import { FakeClock, recordingLogger, temporaryDirectory } from '@dfs/shared/testing';
+import { ClusterNodeAdmin } from './cluster/node-admin.ts';
 import { BlobsInUse } from './files/blobs-in-use.ts';
 import { createFileService } from './files/file-service.ts';
 import type { FileService } from './files/file-types.ts';
@@ -48,6 +49,7 @@ interface Master {
   readonly collector: Collector;
   readonly upkeep: TreeUpkeep;
   readonly files: FileService;
+  readonly admin: ClusterNodeAdmin;
 }
 
 /**
@@ -98,15 +100,26 @@ export class SimulatedCluster {
     return new SimulatedCluster({ seed, clock, metadata, remove, trashTtlMs });
   }
 
+  get admin(): ClusterNodeAdmin {
+    return this.#master.admin;
+  }
+
+  get rebalance() {
+    return this.#master.repair.rebalance;
+  }
+
   get files(): FileService {
     return this.#master.files;
   }
 
   addNode(): TestNode {
-    const node = this.nodes.add(2 ** 30, this.#newId() as NodeId);
+    const node = this.nodes.add(2 ** 18, this.#newId() as NodeId);
     const { store } = node;
     store.fault = (operation) => {
       if (!this.isAlive(node)) this.#giveNoAnswer(node);
+      if (node.isFull && (operation === 'put' || operation === 'pull')) {
+        throw new StoreError('no-room', 'Somebody else filled this disk.');
+      }
       this.trouble?.(node, operation);
     };
     store.fateOfRead = () => (!this.isAlive(node) || this.breaksRead?.() ? 'break' : 700);
@@ -143,6 +156,7 @@ export class SimulatedCluster {
       this.#master.collector.tick();
       for (const node of this.nodes.all) {
         if (this.isAlive(node)) {
+          node.silentForMs = 0;
           if (node.state !== 'up') this.nodes.become(node, 'up');
           continue;
         }
@@ -168,6 +182,7 @@ export class SimulatedCluster {
 
   async collect(): Promise<void> {
     await this.#master.upkeep.step();
+    while (await this.#master.admin.forgetRemoved());
     await this.#master.collector.step();
   }
 
@@ -239,6 +254,12 @@ export class SimulatedCluster {
     const keep = { gcGraceMs, logKeepMs: 86_400_000, copies };
     const collector = new Collector({ ...common, blobsInUse, grace, config: keep });
     const upkeep = new TreeUpkeep({ ...common, repair, config: { copies, gcGraceMs } });
+    const admin = new ClusterNodeAdmin({
+      ...{ metadata, nodes, clock, logger },
+      uploads: inUse,
+      wait: async (ms) => clock.advance(ms),
+      onForgotten: () => repair.lookForShort(),
+    });
     const files = createFileService({
       metadata,
       nodes,
@@ -264,7 +285,7 @@ export class SimulatedCluster {
         clock.advance(ms);
       },
     });
-    return { inUse, queue, repair, collector, upkeep, files };
+    return { inUse, queue, repair, collector, upkeep, files, admin };
   }
 
   async #stopMaster(): Promise<void> {

@@ -12,6 +12,9 @@ export class TestNode {
   readonly store: TestStore;
   readonly capacityBytes: number;
   state: NodeState = 'up';
+  isDraining = false;
+  /** Somebody else filled the disk. */
+  isFull = false;
   publicUrl: string | undefined;
   reservedBytes = 0;
   silentForMs = 0;
@@ -30,11 +33,12 @@ export class TestNode {
       name: this.name,
       url: `http://${this.name}`,
       ...(this.publicUrl === undefined ? {} : { publicUrl: this.publicUrl }),
-      state: this.state,
+      state: this.state === 'up' && this.isDraining ? 'draining' : this.state,
+      ...(this.isDraining ? { isDraining: true } : {}),
       dataDir: `/data/${this.name}`,
       capacityBytes: this.capacityBytes,
       usedBytes,
-      freeBytes: Math.max(0, this.capacityBytes - usedBytes - this.reservedBytes),
+      freeBytes: this.isFull ? 0 : Math.max(0, this.capacityBytes - usedBytes - this.reservedBytes),
       inFlight: 0,
       silentForMs: this.silentForMs,
     };
@@ -49,6 +53,7 @@ export class TestNodes implements NodeDirectory {
   readonly removedIds: NodeId[] = [];
   readonly #clock: FakeClock;
   readonly #listeners = new Set<ChangeListener>();
+  #added = 0;
 
   constructor(clock: FakeClock) {
     this.#clock = clock;
@@ -57,7 +62,8 @@ export class TestNodes implements NodeDirectory {
   add(capacityBytes = 2 ** 40, nodeId: NodeId = newNodeId()): TestNode {
     const peerOf = (id: NodeId) => this.all.find((node) => node.id === id)?.store;
     const store = new TestStore({ clock: this.#clock, peerOf, capacityBytes });
-    const node = new TestNode(nodeId, `node-${this.all.length + 1}`, store, capacityBytes);
+    this.#added += 1;
+    const node = new TestNode(nodeId, `node-${this.#added}`, store, capacityBytes);
     this.all.push(node);
     for (const listener of this.#listeners) listener({ id: nodeId, state: 'up', isNew: true });
     return node;
@@ -66,7 +72,23 @@ export class TestNodes implements NodeDirectory {
   /** Makes the master believe this of a node. */
   become(node: TestNode, state: NodeState): void {
     node.state = state;
-    for (const listener of this.#listeners) listener({ id: node.id, state, isNew: false });
+    this.#tell(node.id, node.snapshot.state);
+  }
+
+  async drain(id: NodeId, isDraining: boolean): Promise<void> {
+    const node = this.get(id);
+    node.isDraining = isDraining;
+    this.#tell(id, node.snapshot.state);
+  }
+
+  async remove(id: NodeId): Promise<void> {
+    this.all.splice(this.all.indexOf(this.get(id)), 1);
+    this.removedIds.push(id);
+    this.#tell(id, 'removed');
+  }
+
+  #tell(id: NodeId, state: NodeState): void {
+    for (const listener of this.#listeners) listener({ id, state, isNew: false });
   }
 
   get(id: NodeId): TestNode {
