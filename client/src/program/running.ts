@@ -48,6 +48,11 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--redis-url <url>', 'DFS_REDIS_URL', 'send jobs through this Redis'],
       ['--node-timeout <time>', 'DFS_NODE_TIMEOUT', 'a node silent for longer is down'],
       ['--replace-after <time>', 'DFS_REPLACE_AFTER', 'when a node that is down is made up for'],
+      [
+        '--repair-bytes-per-second <size>',
+        'DFS_REPAIR_BYTES_PER_SECOND',
+        'what repair may copy per second',
+      ],
       ['--heartbeat-every <time>', 'DFS_HEARTBEAT_EVERY', 'how often nodes report'],
       ['--gc-grace <time>', 'DFS_GC_GRACE', 'how long deleted content stays on nodes'],
       [
