@@ -4,7 +4,7 @@ import { sweepLater, withCopiesWanted } from './decisions/copies-wanted.ts';
 import type { Draft } from './draft/draft.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Entry } from './metadata-repository.ts';
-import { nowhereId, trashId } from './root-entries.ts';
+import { nowhereId, rootId, trashId } from './root-entries.ts';
 import { type EntryRow, entryColumns, entryOf } from './rows.ts';
 import { chunksOf, places } from './sql-text.ts';
 import type { SweptCopies } from './working-tree.ts';
@@ -40,6 +40,24 @@ export function sweepCopies(
     },
     decide: (draft) => (page ? decideSweep(draft, page) : { looked: 0, raised: 0, lowered: 0 }),
   });
+}
+
+/** Everything that says no number itself is looked at again when another one is configured than when the database was last opened. */
+export async function heedConfiguredCopies(sql: Sql, copies: number, nowMs: number): Promise<void> {
+  const [row] = await sql.rows<{ configured_copies: number | null }>(
+    'select configured_copies from cluster',
+  );
+  const before = row?.configured_copies ?? null;
+  if (before === copies) return;
+  // First, so that a crash between the two only repeats it. Before this was kept, uploads that asked for more copies left no number on their files.
+  if (before !== null) {
+    await sql.rows(
+      `insert into copies_sweeps (directory_id, after_name, requested_at) values (?, '', ?)
+       on conflict (directory_id) do update set after_name = ''`,
+      [rootId, nowMs],
+    );
+  }
+  await sql.rows('update cluster set configured_copies = ?', [copies]);
 }
 
 function decideSweep(draft: Draft, page: Page): SweptCopies {

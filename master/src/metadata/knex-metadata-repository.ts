@@ -9,7 +9,7 @@ import {
   type ReplicationAttempt,
   StoreError,
 } from '@dfs/shared';
-import { sweepCopies } from './copies-sweep.ts';
+import { heedConfiguredCopies, sweepCopies } from './copies-sweep.ts';
 import type { Database } from './database.ts';
 import { decideBind } from './decisions/bind.ts';
 import {
@@ -138,6 +138,8 @@ export class KnexMetadataRepository implements MetadataRepository {
 
   /** Reads where the journal stands. Called once, before anything else. */
   async start(): Promise<void> {
+    const { database, clock, configuredCopies } = this.#parts;
+    await database.write((sql) => heedConfiguredCopies(sql, configuredCopies, clock.now()));
     await this.#writes.submit({ rows: 1, decide: () => undefined });
     // Nothing is written to half a database but by the restore that makes it whole.
     if (this.restore.unfinished !== undefined) await this.#writes.suspend();

@@ -29,13 +29,12 @@ export function sweepLater(draft: Draft, entry: Entry, requestedAtMs = draft.now
 
 /** What `setCopies` promises. */
 export function decideCopies(draft: Draft, path: FilePath, copies: number | null): Entry {
-  const chain = findChain(draft, path);
-  const before = chain?.at(-1);
-  if (!chain || !before) throw new StoreError('not-found', `There is nothing at ${path}.`);
-  if (before.copies === (copies ?? undefined)) return before;
+  const before = findChain(draft, path)?.at(-1);
+  if (!before) throw new StoreError('not-found', `There is nothing at ${path}.`);
   const { copies: _, ...rest } = before;
   const entry = setEntry(draft, copies === null ? rest : { ...rest, copies });
-  settleMovedCopies(draft, chain, [...chain.slice(0, -1), entry]);
+  // Also where the number is the same: whoever sets it wants it to be so.
+  sweepLater(draft, entry);
   return entry;
 }
 

@@ -4,6 +4,7 @@ import { createCopies } from './002-copies.ts';
 import { createWorkingTree } from './003-working-tree.ts';
 import { createHealing } from './004-healing.ts';
 import { createRestore } from './005-restore.ts';
+import { addConfiguredCopies } from './006-configured-copies.ts';
 
 interface Migration {
   readonly name: string;
@@ -21,6 +22,7 @@ export function migrationSource(nowMs: number): Knex.MigrationSource<Migration> 
     { name: '003-working-tree', up: createWorkingTree },
     { name: '004-healing', up: createHealing },
     { name: '005-restore', up: createRestore },
+    { name: '006-configured-copies', up: addConfiguredCopies },
   ];
   return {
     getMigrations: async () => [...migrations],

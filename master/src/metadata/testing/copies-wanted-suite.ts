@@ -174,6 +174,24 @@ export function describeCopiesWanted(open: OpenMetadata): void {
   );
 
   it(
+    'follow another configuration after a restart',
+    onNewDatabase(open, async (own) => {
+      const blob = await bindPlain(own.repository, '/a/b/c');
+      const asked = await bindBlob(own.repository, '/a/b/asked', { copiesWanted: 4 });
+      await own.repository.makeDirectory(path('/own'));
+      await own.repository.setCopies(path('/own'), 3);
+      const inOwn = await bindPlain(own.repository, '/own/file');
+      await sweepAll(own.repository);
+      const again = await own.reopen({ copies: 2 });
+      expect(await sweepAll(again)).toBeGreaterThan(0);
+      expect(await wantedOf(own, blob)).toBe(2);
+      expect(await wantedOf(own, asked)).toBe(4);
+      expect(await wantedOf(own, inOwn)).toBe(3);
+      expect(await sweepAll(await own.reopen({ copies: 2 }))).toBe(0);
+    }),
+  );
+
+  it(
     'of a shared content are the most of all its names, wherever they are',
     onNewDatabase(open, async (own) => {
       const { repository } = own;

@@ -10,7 +10,7 @@ export interface MetadataHarness {
   /** What another program finds in the database. */
   rows<Row>(sql: string): Promise<Row[]>;
   /** Closes the repository and opens the same database again. */
-  reopen(): Promise<MetadataRepository>;
+  reopen(options?: { copies?: number }): Promise<MetadataRepository>;
   /** Opens the database a second time, as another master would. */
   openSecond(): Promise<MetadataRepository>;
   /** Where the database is, for another process. */
@@ -62,7 +62,8 @@ async function openHarness(
   remove: () => Promise<void>,
 ): Promise<MetadataHarness> {
   const clock = new FakeClock();
-  const open = () => openMetadataRepository({ ...address, ...options, clock, copies: 1 });
+  const open = ({ copies = 1 } = {}) =>
+    openMetadataRepository({ ...address, ...options, clock, copies });
   let repository = await open();
   return {
     get repository() {
@@ -75,9 +76,9 @@ async function openHarness(
         const answer = await knex.raw(sql);
         return Array.isArray(answer) ? answer : answer.rows;
       }),
-    reopen: async () => {
+    reopen: async (changed) => {
       await repository.close();
-      repository = await open();
+      repository = await open(changed);
       return repository;
     },
     openSecond: open,
