@@ -175,6 +175,21 @@ describe('the trash', () => {
     expect(await namesInTrash()).toBe(0);
   });
 
+  it('is not lost to a wall clock that jumps ahead and is set right again', async () => {
+    await put('/a');
+    await cluster.files.remove(pathOf('/a'));
+    await upkeep.trash.step();
+    cluster.clock.set(cluster.clock.now() + 2 * dayMs);
+    await upkeep.trash.step();
+    expect(await trashed()).toEqual([]);
+    cluster.clock.set(cluster.clock.now() - 2 * dayMs);
+    await upkeep.trash.step();
+    expect(await trashed()).toMatchObject([{ path: '/a' }]);
+    cluster.clock.advance(dayMs + 1_000);
+    await upkeep.trash.step();
+    expect(await namesInTrash()).toBe(0);
+  });
+
   it('goes first when room runs short: the oldest, as much as is missing, once', async () => {
     for (const [path, age] of [
       ['/old', 3_000],

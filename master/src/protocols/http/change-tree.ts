@@ -53,6 +53,9 @@ function isWanted(query: URLSearchParams, name: string, fallback: boolean): bool
   });
 }
 
+/** What is there already can be all but made. */
+const allowedThere = 'OPTIONS, GET, HEAD, PUT, POST, DELETE, MOVE, COPY';
+
 /** `MKCOL /fs/<path>/` (RFC 4918 section 9.3): makes a directory; with `?parents=1` also those above it, and one that is there is fine. */
 export async function makeDirectory(front: Front, exchange: Exchange): Promise<void> {
   const { files, access, metadata, nodes } = front;
@@ -68,7 +71,7 @@ export async function makeDirectory(front: Front, exchange: Exchange): Promise<v
   const before = await metadata.findEntry(path);
   const isNew = before === undefined ? (await files.makeDirectory(path, { parents })).isNew : false;
   if (!isNew && (!parents || before?.kind === 'file')) {
-    refuseMethod(response, 'MKCOL', 'OPTIONS, GET, HEAD, PUT, DELETE', `${path} is there already`);
+    refuseMethod(response, 'MKCOL', allowedThere, `${path} is there already`);
   }
   const location = `${fsUrlOf(path).replace(/\/$/, '')}/`;
   response
