@@ -224,6 +224,33 @@ describe('snapshots', () => {
     for (const keeper of shipping.chosen()) await expectRebuilt(keeper);
   }, 60_000);
 
+  it('are not sent again while the records that one needs are on their way', async () => {
+    shipping = await TestShipping.open([undefined]);
+    const [keeper] = shipping.keepers as [TestKeeper];
+    const { intercept } = keeper.journal;
+    let letGo = () => {};
+    const looked = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    keeper.journal.intercept = async (request) => {
+      const isStored = keeper.journal.snapshots.length > 0;
+      // More is committed while the snapshot is read, and none of it arrives before the keeper was looked at again.
+      if (request === 'putSnapshot') await grow(shipping.metadata, 'meanwhile', 20);
+      if (request === 'appendRecords' && keeper.countOf('putSnapshot') > 0) await looked;
+      await intercept?.(request);
+      if (request === 'journalStatus' && isStored) letGo();
+    };
+    await grow(shipping.metadata, 'files', 60);
+    shipping.start({ afterBytes: 60_000, afterTimes: 0 });
+    await eventually(() => keeper.countOf('putSnapshot')).toBe(1);
+    await allShipped();
+    await grow(shipping.metadata, 'after', 3);
+    await allShipped();
+    await eventually(() => shipping.shipper?.state().keepers[0]?.snapshot?.from).toBe(60);
+    await settle();
+    expect(keeper.countOf('putSnapshot')).toBe(1);
+  });
+
   it('come first to a node that lacks more than the database still has', async () => {
     shipping = await TestShipping.open([undefined, undefined]);
     shipping.start(eager);

@@ -53,6 +53,8 @@ export class KeeperLink {
   #lookedAtMs = 0;
   #last = 0;
   #base: KeptSnapshot | undefined;
+  /** A newer one whose records are on their way. */
+  #awaited: KeptSnapshot | undefined;
   #lacksBase = false;
   #recordBytes = 0;
   #snapshot: Promise<void> | undefined;
@@ -161,6 +163,7 @@ export class KeeperLink {
       this.#last = page.last;
       this.#recordBytes += page.sizeBytes;
     }
+    if (this.#awaited && this.#last >= this.#awaited.to) await this.#look(epoch, signal);
     if (mayShip() && (this.#lacksBase || this.#isSnapshotDue())) this.#beginSnapshot();
   }
 
@@ -178,13 +181,14 @@ export class KeeperLink {
     this.#lacksBase = standing.kind === 'lacks-base';
     this.#last = standing.kind === 'goes-on' ? standing.last : 0;
     this.#base = standing.kind === 'goes-on' ? standing.base : undefined;
+    this.#awaited = standing.kind === 'goes-on' ? standing.awaited : undefined;
     this.#recordBytes = standing.kind === 'goes-on' ? standing.recordBytes : 0;
   }
 
   #isSnapshotDue(): boolean {
     const { afterBytes, afterTimes } = this.#parts.limits;
     const baseBytes = this.#base?.sizeBytes ?? 0;
-    return this.#recordBytes > Math.max(afterBytes, afterTimes * baseBytes);
+    return !this.#awaited && this.#recordBytes > Math.max(afterBytes, afterTimes * baseBytes);
   }
 
   /** Beside the shipping of records, which goes on meanwhile where it can. */

@@ -29,14 +29,15 @@ function statusOf(
   };
 }
 
-/** In short: `ahead`, `lacks-base`, or the number to go on from and the base. */
+/** In short: `ahead`, `lacks-base`, or the number to go on from, the base, and the one that is to take its place. */
 function standing(
   status: JournalStatus,
   { epoch = 1, first = 1, last = 100 }: { epoch?: number; first?: number; last?: number } = {},
 ): string {
   const found = standingOf(status, { epoch, extent: { first, last } });
   if (found.kind !== 'goes-on') return found.kind;
-  return `${found.last}${found.base ? ` on ${found.base.from}` : ''}`;
+  const { base, awaited } = found;
+  return `${found.last}${base ? ` on ${base.from}` : ''}${awaited ? ` soon on ${awaited.from}` : ''}`;
 }
 
 describe('a keeper', () => {
@@ -48,13 +49,13 @@ describe('a keeper', () => {
     ['may have only a snapshot', '30 on 30', statusOf([], [[1, 30, 30]]), {}],
     [
       'goes on on a snapshot whose records are on their way',
-      '31',
+      '31 soon on 30',
       statusOf([[1, 31, 31]], [[1, 30, 35]]),
       {},
     ],
     [
       'keeps its older base until then',
-      '31 on 10',
+      '31 on 10 soon on 30',
       statusOf(
         [[1, 11, 31]],
         [

@@ -18,6 +18,8 @@ export type KeeperStanding =
       readonly last: number;
       /** The newest snapshot that it could be rebuilt from; absent: its records begin with number one, or are still on their way. */
       readonly base?: KeptSnapshot;
+      /** A newer snapshot that takes its place once the records up to its end are there. */
+      readonly awaited?: KeptSnapshot;
       /** Of its records after that snapshot, about. */
       readonly recordBytes: number;
     };
@@ -30,12 +32,12 @@ export function standingOf(status: JournalStatus, own: OwnJournal): KeeperStandi
   if (status.epoch > own.epoch) {
     return { kind: 'ahead', why: `epoch ${status.epoch}, and the database is of ${own.epoch}` };
   }
-  const newest = own.extent?.last ?? 0;
+  const ownLast = own.extent?.last ?? 0;
   const last = status.epoch === own.epoch ? status.last : 0;
-  if (last > newest) {
-    return { kind: 'ahead', why: `change ${last}, and the database ends with ${newest}` };
+  if (last > ownLast) {
+    return { kind: 'ahead', why: `change ${last}, and the database ends with ${ownLast}` };
   }
-  const canGoOn = last === newest || (own.extent?.first ?? 1) <= last + 1;
+  const canGoOn = last === ownLast || (own.extent?.first ?? 1) <= last + 1;
   const chains = status.snapshots.filter(
     ({ epoch, from }) =>
       epoch === own.epoch && covers(status.runs, { epoch, first: from + 1, last }),
@@ -46,7 +48,9 @@ export function standingOf(status: JournalStatus, own: OwnJournal): KeeperStandi
   // Its rows may show changes up to its `to`.
   const base = chains.find(({ to }) => to <= last);
   const recordBytes = bytesSince(status, { after: base?.from ?? 0, last });
-  return { kind: 'goes-on', last, recordBytes, ...(base ? { base } : {}) };
+  const [newest] = chains;
+  const awaited = newest && newest !== base ? { awaited: newest } : {};
+  return { kind: 'goes-on', last, recordBytes, ...(base ? { base } : {}), ...awaited };
 }
 
 const covers = (runs: readonly JournalRun[], wanted: JournalRun) =>

@@ -39,6 +39,11 @@ export class MemoryJournal implements JournalKeeper {
     return this.#records.map(({ number }) => number);
   }
 
+  /** The snapshots that it holds, the newest first. */
+  get snapshots(): readonly KeptSnapshot[] {
+    return this.#snapshots;
+  }
+
   /** As if the disk had failed where the record lies. */
   damage(number: number): void {
     this.#damaged.add(number);
