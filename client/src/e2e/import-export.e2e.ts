@@ -271,6 +271,19 @@ describe('import and export', () => {
       expect(contentsOf(target)).toEqual(contentsOf(source));
     });
 
+    it('leave nothing half written when they are interrupted', async () => {
+      const target = temporaryDirectory('interrupted');
+      const running = cluster.startDfs(['export', '/killed', target, '-j', '4']);
+      const parts = () =>
+        readdirSync(target, { recursive: true, encoding: 'utf8' }).filter((name) =>
+          name.endsWith('.part'),
+        );
+      await waitUntil('a file that is being written', () => parts().length > 0, { everyMs: 1 });
+      running.kill('SIGINT');
+      expect((await running.finished).code).toBe(130);
+      expect(parts()).toEqual([]);
+    });
+
     it('do not notice that a node dies meanwhile', async () => {
       const running = cluster.startDfs(['import', '--json', source, '/dying']);
       await waitUntil(

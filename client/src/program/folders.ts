@@ -60,8 +60,8 @@ Examples:
   addSynchroniser(program, {
     name: 'push',
     description: 'make a folder of the store equal to one of this machine',
-    target: 'store',
-    source: 'machine',
+    target: 'in the store',
+    source: 'this machine',
     run: async (path, options) => {
       const { push } = await import('../commands/push-pull.ts');
       await push(session, path, options);
@@ -70,8 +70,8 @@ Examples:
   addSynchroniser(program, {
     name: 'pull',
     description: 'make a folder of this machine equal to one of the store',
-    target: 'machine',
-    source: 'store',
+    target: 'here',
+    source: 'the store',
     run: async (path, options) => {
       const { pull } = await import('../commands/push-pull.ts');
       await pull(session, path, options);
@@ -97,8 +97,8 @@ function addSynchroniser(program: Command, command: Synchroniser): void {
     .description(description)
     .argument('[local path]', 'the folder, from the current one here and from "dfs cd" there', '.')
     .option('--remote <path>', 'the folder of the store, where it has another path')
-    .option('--delete', `delete at the ${target} what the ${source} does not have`)
-    .option('--force', `overwrite what changed at the ${target} since the last push or pull`)
+    .option('--delete', `delete ${target} what ${source} does not have`)
+    .option('--force', `overwrite what changed ${target} since the last push or pull`)
     .addOption(dryRun())
     .addOption(transfers())
     .addOption(json())
@@ -108,9 +108,9 @@ function addSynchroniser(program: Command, command: Synchroniser): void {
 Files are compared by content, and what both sides held after the last push or pull is remembered (in the state directory of the user).
 Left alone, named, and told by exit code 5 is
   - a conflict: what changed on both sides, or differs and was never pushed or pulled before
-  - what changed at the ${target} alone, since ${name} would bring the older content back
-unless --force is given. A file that takes a directory's place, or the reverse, needs --delete, as everything does that takes a name from
-the ${target}. Look first: dfs ${name} --delete --dry-run. What stopped in the middle goes on when it is run again.
+  - what changed ${target} alone, since ${name} would bring the older content back
+unless --force is given. A file that takes a directory's place, or the reverse, needs --delete, as everything does that takes
+a name away ${target}. Look first: dfs ${name} --delete --dry-run. What stopped in the middle goes on when it is run again.
 
 Examples:
   dfs ${name}
