@@ -36,7 +36,7 @@ const makeUpkeep = () =>
     nodes: cluster.nodes,
     clock: cluster.clock,
     logger: recordingLogger().logger,
-    repair: { wake: () => repairs.push('wake'), scan: (id) => repairs.push(`scan ${id}`) },
+    repair: { lookForShort: () => repairs.push('short'), scan: (id) => repairs.push(`scan ${id}`) },
     config: { copies: 3, gcGraceMs },
   });
 const put = (path: string, sizeBytes = 10) => cluster.put(path, Buffer.alloc(sizeBytes, path));
@@ -103,7 +103,7 @@ describe('copies', () => {
     repairs.length = 0;
     await cluster.files.setCopies(pathOf('/a'), null);
     await upkeep.step();
-    expect(repairs).toContain('wake');
+    expect(repairs).toContain('short');
   });
 });
 

@@ -11,7 +11,7 @@ export interface TreeUpkeepDependencies {
   readonly metadata: MetadataRepository;
   readonly nodes: NodeDirectory;
   /** Told of copies that are missing or too many since a number was changed. */
-  readonly repair: Pick<RepairLoop, 'wake' | 'scan'>;
+  readonly repair: Pick<RepairLoop, 'lookForShort' | 'scan'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: TrashCollectorDependencies['config'];
@@ -29,7 +29,7 @@ export class TreeUpkeep {
     this.trash = new TrashCollector(dependencies);
     this.copies = new CopiesSweep({
       ...dependencies,
-      onRaised: () => repair.wake(),
+      onRaised: () => repair.lookForShort(),
       onLowered: () => {
         for (const { id } of nodes.snapshots()) repair.scan(id);
       },
