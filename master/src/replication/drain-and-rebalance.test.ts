@@ -209,6 +209,31 @@ describe('rebalancing', () => {
   });
 });
 
+describe('files that have lost more copies than others', () => {
+  it('get theirs back first, however they lie between the others', async () => {
+    cluster = await TestCluster.start({ nodes: 6, loops: { repairBytesPerSecond: 1_000 } });
+    const [a, b, c, d] = cluster.directory.nodes as [TestNode, TestNode, TestNode, TestNode];
+    const endangered: BlobId[] = [];
+    for (let index = 0; index < 40; index += 1) {
+      const holders = index % 2 === 0 ? [c, a, b] : [c, d, a];
+      const [first, ...storedOn] = holders as [TestNode, ...TestNode[]];
+      const options = { copiesWanted: 3, storedOn, sizeBytes: 1_000 };
+      const blobId = await cluster.put([first, ...storedOn], options);
+      if (index % 2 === 0) endangered.push(blobId);
+    }
+    await cluster.settle();
+    cluster.kill(a);
+    cluster.kill(b);
+    cluster.pass(80_000);
+    for (let round = 0; round < 100 && cluster.blobsCopied.length < 40; round += 1) {
+      await cluster.round();
+    }
+    // Those handed out before all was looked at may be others.
+    const first = new Set(cluster.blobsCopied.slice(0, endangered.length + 4));
+    expect(endangered.filter((blobId) => !first.has(blobId))).toEqual([]);
+  });
+});
+
 describe('a limit of bytes per second', () => {
   it('slows repair, and neither loses nor forgets anything', async () => {
     cluster = await TestCluster.start({ nodes: 3, loops: { repairBytesPerSecond: 1_000 } });

@@ -7,7 +7,7 @@ import {
 } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
-import type { BlobCopies, MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { BlobCopies, MetadataRepository, Replica } from '../metadata/metadata-repository.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { isReachable } from './node-silence.ts';
 import { OutageLog } from './outage-log.ts';
@@ -69,11 +69,25 @@ export class JobHandOut {
     await this.#deferSourceless(jobs.filter((job) => job.sources.length === 0));
   }
 
-  /** Jobs for all copies of these blobs that are still to be made and can be, due or not: a node that holds them has just come. */
+  /** Jobs for copies of these blobs that failed before and wait for their time: a node that holds them may have come. New ones are due anyway, and go by their rank. */
+  async handOutAgain(blobs: readonly BlobCopies[], nodes: readonly NodeSnapshot[]): Promise<void> {
+    await this.#handOutThose(blobs, nodes, ({ attempts }) => attempts > 0);
+  }
+
+  /** Jobs for all copies of these blobs that are still to be made and can be, due or not. */
   async handOutNow(blobs: readonly BlobCopies[], nodes: readonly NodeSnapshot[]): Promise<void> {
+    await this.#handOutThose(blobs, nodes, () => true);
+  }
+
+  async #handOutThose(
+    blobs: readonly BlobCopies[],
+    nodes: readonly NodeSnapshot[],
+    isMeant: (copy: Replica) => boolean,
+  ): Promise<void> {
     const up = new Set(nodes.filter((node) => node.state === 'up').map((node) => node.id));
     const jobs = blobs.flatMap((blob) =>
       blob.replicas
+        .filter(isMeant)
         .filter(
           ({ state, nodeId }) => (state === 'wanted' || state === 'corrupt') && up.has(nodeId),
         )

@@ -209,7 +209,7 @@ export class RepairLoop {
     const facts = this.#facts();
     const hasMoreShort = await this.#shortBlobs.step(judged, facts);
     const scanned = await this.#scans.step(judged, facts);
-    if (scanned) await this.#handOut.handOutNow(scanned, judged);
+    if (scanned) await this.#handOut.handOutAgain(scanned, judged);
     const moved = await this.rebalance.step(judged, facts);
     if (moved.length > 0) await this.#handOut.handOutNow(moved, judged);
     if (!hasMoreShort && this.#scans.isIdle) return this.#pauseMs();

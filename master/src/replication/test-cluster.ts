@@ -147,6 +147,8 @@ export class TestCluster {
   readonly #loops: NonNullable<TestClusterOptions['loops']>;
   /** Copies that the replicator made, by the node that took them. */
   readonly copiesMade = new Map<NodeId, number>();
+  /** In the order in which they were made. */
+  readonly blobsCopied: BlobId[] = [];
   #files = 0;
 
   private constructor(
@@ -376,6 +378,7 @@ export class TestCluster {
         const store = this.directory.storeOf(target);
         await store.pull({ blobId, source: { nodeId: source, url: '' }, sizeBytes, md5 });
         attempts.push({ ...facts, outcome: 'stored' });
+        this.blobsCopied.push(blobId);
         this.copiesMade.set(target, (this.copiesMade.get(target) ?? 0) + 1);
         return attempts;
       } catch (error) {
