@@ -1,10 +1,13 @@
+import type { Clock } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
 import { JournalWatch } from './journal-watch.ts';
+import { restAfter } from './rest.ts';
 
 export interface CopiesSweepDependencies {
   readonly metadata: Pick<MetadataRepository, 'sweepCopies' | 'journalNumber'>;
+  readonly clock: Clock;
   readonly logger: Logger;
   /** Some blobs want more copies than before: they are missing now. */
   readonly onRaised: () => void;
@@ -14,7 +17,7 @@ export interface CopiesSweepDependencies {
 
 const everyMs = 1_000;
 /** Entries of one transaction. */
-const entriesPerSweep = 500;
+const entriesPerSweep = 200;
 
 /** Has the contents below a directory follow the number of copies that was set there. Costs nothing while nothing is changed. */
 export class CopiesSweep {
@@ -40,14 +43,16 @@ export class CopiesSweep {
   }
 
   async step(signal?: AbortSignal): Promise<undefined> {
-    const { metadata, onRaised, onLowered } = this.#deps;
+    const { metadata, clock, onRaised, onLowered } = this.#deps;
     const change = this.#watch.look();
     if (change === undefined) return;
     for (;;) {
+      const startedAtMs = clock.monotonic();
       const { looked, raised, lowered } = await metadata.sweepCopies(entriesPerSweep);
       if (raised > 0) onRaised();
       this.#hasLowered ||= lowered > 0;
       if (looked === 0 || signal?.aborted) break;
+      await restAfter(clock, startedAtMs, signal);
     }
     // Once for all of them: each look goes through everything on a node.
     if (this.#hasLowered) onLowered();

@@ -11,8 +11,10 @@ export interface SizeFoldingDependencies {
 }
 
 const everyMs = 1_000;
+/** Each goes one directory upwards. While people write there is always something to be folded: what is left has its turn in the next step. */
+const foldsPerStep = 12;
 /** Directories of one transaction. */
-const directoriesPerFold = 500;
+const directoriesPerFold = 200;
 
 /** Carries what came and went in directories up to those above them, soon after it happened. Costs nothing while nothing happens. */
 export class SizeFolding {
@@ -49,10 +51,11 @@ export class SizeFolding {
     const change = this.#watch.look();
     if (change === undefined) return;
     this.#behindSinceMs ??= clock.monotonic();
-    while ((await metadata.foldSizes(directoriesPerFold)) > 0) {
-      if (signal?.aborted) return;
+    for (let fold = 0; fold < foldsPerStep && !signal?.aborted; fold += 1) {
+      if ((await metadata.foldSizes(directoriesPerFold)) > 0) continue;
+      this.#watch.handled(change);
+      this.#behindSinceMs = undefined;
+      return;
     }
-    this.#watch.handled(change);
-    this.#behindSinceMs = undefined;
   }
 }

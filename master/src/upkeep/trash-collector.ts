@@ -1,4 +1,3 @@
-import { setTimeout as timeout } from 'node:timers/promises';
 import type { Clock } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
@@ -6,6 +5,7 @@ import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
 import { GracePeriod } from '../replication/grace-period.ts';
 import { bytesShortOfRoom, roomIsShort } from '../replication/room.ts';
+import { restAfter } from './rest.ts';
 
 export interface TrashCollectorDependencies {
   readonly metadata: Pick<MetadataRepository, 'collectTrash' | 'expireOldestTrash'>;
@@ -74,8 +74,7 @@ export class TrashCollector {
         limit: namesPerCollection,
       });
       isDone = collected.isDone;
-      // Half of the time belongs to others, however slow the database is.
-      if (!isDone) await pause(clock.monotonic() - startedAtMs, signal);
+      if (!isDone) await restAfter(clock, startedAtMs, signal);
     }
   }
 
@@ -96,7 +95,3 @@ export class TrashCollector {
     this.#freeing = [...this.#freeing, { bytes, untilMs: now + config.gcGraceMs + freeingMs }];
   }
 }
-
-/** Ends early when it is aborted. */
-const pause = (ms: number, signal: AbortSignal | undefined) =>
-  timeout(ms, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);

@@ -70,6 +70,22 @@ describe('sizes', () => {
     expect(asked['foldSizes']).toBeGreaterThan(before['foldSizes'] as number);
   });
 
+  it('do not keep the database busy while people write without a pause', async () => {
+    await put('/a/b');
+    const { foldSizes } = cluster.metadata;
+    cluster.metadata.foldSizes = async (limit) => {
+      await put(`/a/${asked['foldSizes']}`);
+      return foldSizes.call(cluster.metadata, limit);
+    };
+    await upkeep.sizes.step();
+    expect(asked['foldSizes']).toBeLessThan(20);
+    cluster.clock.advance(1_000);
+    expect(upkeep.sizes.lagMs()).toBe(1_000);
+    cluster.metadata.foldSizes = foldSizes;
+    await upkeep.sizes.step();
+    expect(upkeep.sizes.lagMs()).toBe(0);
+  });
+
   it('that an earlier process left to be folded are found', async () => {
     await put('/a/b', 30);
     await makeUpkeep().step();
