@@ -131,7 +131,7 @@ function processesOf(file: ClusterFile, launcher: ChildProcess): ProcessName[] {
 }
 
 /** The user's settings for dfs must neither be read nor written. */
-function cleanEnvironment(configDirectory: string): NodeJS.ProcessEnv {
+export function cleanEnvironment(configDirectory: string): NodeJS.ProcessEnv {
   const foreign = /^(DFS_|SHARD_KEY$|INSTANCE_NAME$|GOSSIP_INSTANCE$|XDG_CONFIG_HOME$)/;
   const kept = Object.entries(process.env).filter(([name]) => !foreign.test(name));
   return { ...Object.fromEntries(kept), XDG_CONFIG_HOME: configDirectory };

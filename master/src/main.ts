@@ -148,7 +148,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
       makeMetadataAside({ sqliteFile, clock, logger, copies: config.copies }),
     clock,
     logger,
-    config: { ...config, trashTtlMs: 86_400_000 },
+    config,
   });
   const nodeAdmin = new ClusterNodeAdmin({
     metadata,

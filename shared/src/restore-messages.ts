@@ -67,6 +67,8 @@ export interface RestoreReport {
   readonly contested: RestoredPaths;
   /** Blobs of the time that the journal covers, which it does not know: deleted files, unfinished uploads. They stay on their nodes and count for nothing. */
   readonly unknownBlobs: number;
+  /** From the first change to the last; waiting for nodes not counted. */
+  readonly seconds: number;
   /** What may be stale or wrong, in sentences. */
   readonly warnings: readonly string[];
   /** With `into`: how what the nodes say differs from the master's own database. */

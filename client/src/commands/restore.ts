@@ -103,6 +103,7 @@ function printReport(report: RestoreReport): void {
   print(
     `files       ${report.files} in ${report.directories} directories, ${bytesText(report.bytes)}`,
   );
+  print(`took        ${report.seconds} s`);
   const records = journal.records > 0 ? `, and ${journal.records} later changes` : '';
   const until = journal.at === undefined ? '' : `, up to ${timeText(journal.at)}`;
   print(`from        ${baseTexts[report.base]}${records}${until}`);

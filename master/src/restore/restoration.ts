@@ -47,6 +47,7 @@ export class Restoration {
   ): Promise<RestoreReport> {
     const { target, clusterId, plan, tell } = this.#parts;
     const { restore } = target;
+    const startedAtMs = this.#deps.clock.monotonic();
     const own = this.#deps.metadata.identity();
     const kind: RestoreKind = plan.base?.kind === 'database' ? 'replay' : 'whole';
     const ownLastAtMs = await this.#ownLastChangeAt(kind);
@@ -127,6 +128,7 @@ export class Restoration {
       doubtful: { count: placed.doubtful.count, files: placed.doubtful.items },
       contested: { count: placed.contested.count, paths: placed.contested.items },
       unknownBlobs: placed.unknownBlobs,
+      seconds: Math.round(this.#deps.clock.monotonic() - startedAtMs) / 1_000,
       warnings: this.#warnings,
       ...(differences === undefined ? {} : { differences }),
     };
