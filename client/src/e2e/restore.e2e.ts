@@ -1,4 +1,12 @@
-import { cpSync, existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -112,6 +120,23 @@ async function move(store: Store, from: string, to: string): Promise<void> {
   expect(answer.status, answer.text).toBe(201);
 }
 
+async function setCopies(store: Store, path: string, copies: number): Promise<void> {
+  const answer = await store.send({
+    method: 'PUT',
+    path: `/api/v1/copies${urlPathOf(path)}`,
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ copies }),
+  });
+  expect(answer.status, answer.text).toBe(200);
+}
+
+/** Everything in the trash, with times. */
+async function trashOf(store: Store): Promise<readonly unknown[]> {
+  const answer = await store.send({ path: '/api/v1/trash?limit=1000' });
+  expect(answer.status, answer.text).toBe(200);
+  return answer.json<{ items: readonly unknown[] }>().items;
+}
+
 async function makeDirectory(store: Store, path: string): Promise<void> {
   const answer = await store.send({ method: 'MKCOL', path: `/fs${urlPathOf(path)}?parents=1` });
   expect(answer.status, answer.text).toBe(201);
@@ -133,8 +158,11 @@ describe('a database rebuilt from the nodes', () => {
     await work(cluster);
     await move(cluster, '/photos', '/pictures');
     await makeDirectory(cluster, '/empty/directory/');
+    await setCopies(cluster, '/pictures', 3);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
+    const trash = await trashOf(cluster);
+    expect(trash.length).toBeGreaterThan(0);
     await waitUntilShipped(cluster);
     const programs = await withoutDatabase(cluster);
     try {
@@ -149,6 +177,8 @@ describe('a database rebuilt from the nodes', () => {
       });
       expect(['snapshot', 'journal']).toContain(report.base);
       expect(await treeOf(programs)).toEqual(before);
+      expect(await trashOf(programs)).toEqual(trash);
+      expect((await programs.stat('/pictures/2030/1.jpg')).copies.wanted).toBe(3);
       expect((await programs.get('/long.bin')).body.equals(contentOf('long', 5_000_000))).toBe(
         true,
       );
@@ -163,6 +193,39 @@ describe('a database rebuilt from the nodes', () => {
       const again = await programs.dfs(['restore']);
       expect(again.code).toBe(5);
       expect(again.stderr).toContain('--into');
+    } finally {
+      await programs.dispose();
+    }
+  });
+
+  it('can be lost again: the journal goes on in the epoch that the restore began', async () => {
+    const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
+    await work(cluster);
+    await waitUntilShipped(cluster);
+    const programs = await withoutDatabase(cluster);
+    try {
+      await restoreOf(programs);
+      await programs.store('/after.txt', 'after');
+      await programs.store('/open.txt', 'replaced');
+      expect((await programs.remove('/long.bin')).status).toBe(204);
+      await move(programs, '/photos/2030', '/photos/2031');
+      const before = await treeOf(programs);
+      const trash = await trashOf(programs);
+      await waitUntilShipped(programs);
+      process.kill(programs.pidOfMaster(), 'SIGKILL');
+      await programs.master.finished;
+      for (const name of readdirSync(programs.masterDir)) {
+        if (name.startsWith('metadata')) rmSync(join(programs.masterDir, name));
+      }
+      await programs.restartMaster();
+      await waitUntil('the master to notice', async () => {
+        const { health } = await programs.status();
+        return health === 'recovery';
+      });
+      const report = await restoreOf(programs);
+      expect(report).toMatchObject({ epoch: 3, found: { count: 0 }, doubtful: { count: 0 } });
+      expect(await treeOf(programs)).toEqual(before);
+      expect(await trashOf(programs)).toEqual(trash);
     } finally {
       await programs.dispose();
     }

@@ -42,7 +42,6 @@ export interface PlaceFoundOptions {
   readonly storeOf: (nodeId: NodeId) => Pick<NodeStore, 'open'> | undefined;
   /** Of the last journal record found; undefined without a journal. */
   readonly lastRecordAtMs: number | undefined;
-  readonly copies: number;
   /** Until when what is not chosen can be brought back. */
   readonly trashUntilMs: number;
   readonly logger: Logger;
@@ -233,7 +232,7 @@ class FoundBatch {
 
   async #bind(found: FoundFile, path: FilePath, onConflict: BindRequest['onConflict']) {
     const [outcome] = await this.#options.metadata.bindFiles([
-      bindRequestOf(found, { path, onConflict, copies: this.#options.copies }),
+      bindRequestOf(found, { path, onConflict }),
     ]);
     if (!outcome) throw new StoreError('internal', `Nothing was bound at ${path}.`);
     return outcome;
@@ -253,11 +252,7 @@ const messageOf = (error: unknown) => (error instanceof Error ? error.message : 
 
 function bindRequestOf(
   { file, holders }: FoundFile,
-  {
-    path,
-    onConflict,
-    copies,
-  }: { path: FilePath; onConflict: BindRequest['onConflict']; copies: number },
+  { path, onConflict }: Pick<BindRequest, 'path' | 'onConflict'>,
 ): BindRequest {
   const { blobs, ...content } = file;
   return {
@@ -267,7 +262,7 @@ function bindRequestOf(
     ...(file.createdAtMs > 0 ? { modifiedAtMs: file.createdAtMs } : {}),
     blobs: blobs.map((blob, place) => {
       const [primary, ...storedOn] = holders[place] as [NodeId, ...NodeId[]];
-      return { ...blob, copiesWanted: copies, primary, storedOn, wantedOn: [] };
+      return { ...blob, primary, storedOn, wantedOn: [] };
     }),
   };
 }

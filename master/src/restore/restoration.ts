@@ -70,13 +70,12 @@ export class Restoration {
     await restore.derive({ isSure: !hasHole });
     await this.#rememberNodes();
     const lastRecordAtMs = journal.lastAtMs ?? baseAtMs;
-    const { copies, trashTtlMs } = this.#deps.config;
+    const { trashTtlMs } = this.#deps.config;
     let placedCount = 0;
     const placed = await placeFound({
       metadata: target,
       storeOf: (id) => this.#byId.get(id)?.store,
       lastRecordAtMs: plan.base === undefined ? undefined : lastRecordAtMs,
-      copies,
       trashUntilMs: this.#deps.clock.now() + Math.max(trashTtlMs, trashMinMs),
       logger: this.#deps.logger,
       tell: (files) => {

@@ -49,7 +49,6 @@ export interface RestorerDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: {
-    readonly copies: number;
     readonly heartbeatEveryMs: number;
     readonly trashTtlMs: number;
   };
