@@ -41,6 +41,8 @@ export class Shell {
   #running: AbortController | undefined;
   #lastCode = 0;
   #isOver = false;
+  /** The last character that a command printed. */
+  #lastWritten: string | undefined;
 
   constructor(options: ShellOptions) {
     this.#session = options.session;
@@ -49,6 +51,7 @@ export class Shell {
     this.#stopsOnFailure = options.stopsOnFailure ?? false;
     this.#onLine = options.onLine ?? (() => {});
     this.#source = options.source(this);
+    if (this.#isInteractive) this.#watchOutput();
   }
 
   /** Resolves with the exit code of the last command once there are no more lines, or `exit` was one. */
@@ -59,6 +62,7 @@ export class Shell {
       for (const words of commands) {
         if (this.#isOver) break;
         this.#lastCode = await this.#execute(words);
+        this.#endLine();
         if (this.#stopsOnFailure && this.#lastCode !== 0) this.#isOver = true;
       }
     }
@@ -91,6 +95,18 @@ export class Shell {
     }
   }
 
+  #watchOutput(): void {
+    const { stdout } = process;
+    const write = stdout.write.bind(stdout) as (chunk: unknown, ...rest: unknown[]) => boolean;
+    stdout.write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
+      const last = chunk.at(-1);
+      if (this.#running && last !== undefined) {
+        this.#lastWritten = typeof last === 'string' ? last : String.fromCharCode(last);
+      }
+      return write(chunk, ...rest);
+    };
+  }
+
   /** The commands of the next line, or of several where a quote goes on. */
   async #read(): Promise<ParsedLine['commands'] | 'end'> {
     let text = '';
@@ -117,6 +133,14 @@ export class Shell {
   #tell(error: unknown): void {
     process.stderr.write(`${failureText(error)}\n`);
     this.#lastCode = exitCodes.usage;
+  }
+
+  /** What a file without a line end at its end left unfinished would be under the prompt. */
+  #endLine(): void {
+    if (this.#isInteractive && this.#lastWritten !== undefined && this.#lastWritten !== '\n') {
+      process.stdout.write('\n');
+    }
+    this.#lastWritten = undefined;
   }
 
   #prompt(): string {
