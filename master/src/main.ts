@@ -162,7 +162,10 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const removal = new BackgroundLoop({
     name: 'removal of nodes',
     everyMs: removalEveryMs,
-    step: async () => ((await nodeAdmin.forgetRemoved()) ? removalPauseMs : undefined),
+    step: async () => {
+      if (nodes.recovery() !== undefined) return undefined;
+      return (await nodeAdmin.forgetRemoved()) ? removalPauseMs : undefined;
+    },
     logger,
   });
 

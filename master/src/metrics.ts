@@ -102,6 +102,7 @@ class StoreGauges {
   readonly #replicas: Gauge<'state'>;
   readonly #wanted: Gauge;
   readonly #withoutCopy: Gauge;
+  readonly #missingBytes: Gauge;
   readonly #files: Gauge;
   readonly #bytes: Gauge;
   readonly #trashFiles: Gauge;
@@ -122,6 +123,11 @@ class StoreGauges {
     this.#withoutCopy = new Gauge({
       name: 'dfs_blobs_without_copy',
       help: 'Blobs with no stored copy at all.',
+      registers,
+    });
+    this.#missingBytes = new Gauge({
+      name: 'dfs_missing_bytes',
+      help: 'Bytes of the copies still to be made.',
       registers,
     });
     this.#files = new Gauge({ name: 'dfs_files', help: 'Names of files in the tree.', registers });
@@ -149,6 +155,7 @@ class StoreGauges {
     for (const [state, value] of Object.entries(replicas)) this.#replicas.set({ state }, value);
     this.#wanted.set(replicas.wanted + replicas.corrupt + counts.blobsShort);
     this.#withoutCopy.set(counts.blobsWithoutCopy);
+    this.#missingBytes.set(counts.missingBytes);
     this.#files.set(counts.files);
     this.#bytes.set(counts.logicalBytes);
   }

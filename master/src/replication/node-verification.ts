@@ -40,7 +40,8 @@ export class NodeVerification {
     const before = this.#states.get(id);
     this.#states.set(id, state);
     // A request that failed, or the end of that doubt, says nothing of what is on the disk.
-    const isDoubt = state === 'suspect' || (state === 'up' && before === 'suspect');
+    const isHere = state === 'up' || state === 'draining';
+    const isDoubt = state === 'suspect' || (isHere && before === 'suspect');
     if (isDoubt) return;
     this.#verified.delete(id);
     this.#notBeforeMs.delete(id);

@@ -38,7 +38,9 @@ const failuresMax = 3;
 interface MoveUnderWay extends Move {
   readonly blob: BlobCopies;
   readonly startedAtMs: number;
-  /** When the copy it moved away from was gone. */
+  /** The copy it moves away from is on its way out. */
+  isDropping?: boolean;
+  /** When that copy was gone. */
   doneAtMs?: number;
 }
 
@@ -124,6 +126,7 @@ export class Rebalance {
       const verdict = judge(move, replicas, now);
       if (verdict === 'ended') this.#moves.delete(move.blobId);
       else if (verdict === 'done') this.#done(move, now);
+      else if (verdict === 'dropping') move.isDropping = true;
       else if (verdict === 'failed') await this.#giveUp(move);
       else if (verdict === 'arrived') ready.push({ ...move.blob, replicas });
     }
@@ -134,7 +137,7 @@ export class Rebalance {
   async #begin(nodes: readonly NodeSnapshot[]): Promise<readonly BlobCopies[]> {
     const { metadata, clock } = this.#deps;
     const moving = [...this.#moves.values()];
-    const underWay = moving.filter((move) => move.doneAtMs === undefined);
+    const underWay = moving.filter((move) => move.doneAtMs === undefined && !move.isDropping);
     const bytes = underWay.reduce((sum, move) => sum + move.sizeBytes, 0);
     if (underWay.length >= movesMax || bytes >= bytesMax) return [];
     const donor = chooseDonor(nodes, moving, this.#exhausted);
@@ -214,12 +217,12 @@ export class Rebalance {
   }
 }
 
-/** waiting: the new copy is not there yet · arrived: the old one may go · done: it is gone · ended: nothing more to say of it. */
+/** waiting: the new copy is not there yet · arrived: the old one may go · dropping: it goes · done: it is gone · ended: nothing more to say of it. */
 function judge(
   move: MoveUnderWay,
   replicas: readonly Replica[],
   now: number,
-): 'waiting' | 'arrived' | 'done' | 'failed' | 'ended' {
+): 'waiting' | 'arrived' | 'dropping' | 'done' | 'failed' | 'ended' {
   if (move.doneAtMs !== undefined) return now - move.doneAtMs < settleMs ? 'waiting' : 'ended';
   const from = replicas.find(({ nodeId }) => nodeId === move.from);
   const to = replicas.find(({ nodeId }) => nodeId === move.to);
@@ -227,7 +230,7 @@ function judge(
   if (!to) return 'ended';
   if (to.state === 'stored') {
     if (!from) return 'done';
-    if (from.state === 'dropping') return 'waiting';
+    if (from.state === 'dropping') return 'dropping';
     return now - move.startedAtMs > moveMaxMs ? 'ended' : 'arrived';
   }
   const isHopeless = to.attempts >= failuresMax || now - move.startedAtMs > moveMaxMs;

@@ -150,7 +150,7 @@ describe('nodes and status', () => {
     expect(body).toMatchObject({
       health: 'lost',
       blobsUnreachable: 4,
-      nodes: { up: 2, all: 5 },
+      nodes: { up: 3, all: 5 },
       away: [
         { node: nameOf(waited), silentFor: 20, isReplaced: false, replacedIn: 2 },
         { node: nameOf(replaced), silentFor: 20, isReplaced: true },

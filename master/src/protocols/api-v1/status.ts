@@ -65,7 +65,10 @@ export class StatusReader {
       files: counts.files,
       directories: counts.directories,
       bytes: counts.logicalBytes,
-      nodes: { up: snapshots.filter((node) => node.state === 'up').length, all: snapshots.length },
+      nodes: {
+        up: snapshots.filter(({ state }) => state === 'up' || state === 'draining').length,
+        all: snapshots.length,
+      },
       replicas: counts.replicas,
       blobsShort: counts.blobsShort,
       blobsWithoutCopy: counts.blobsWithoutCopy,
