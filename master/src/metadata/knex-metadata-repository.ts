@@ -46,6 +46,7 @@ import type {
   LogEntry,
   MadeDirectory,
   MetadataRepository,
+  NamedEntry,
   NamedFile,
   NodeRecord,
   Replica,
@@ -170,6 +171,10 @@ export class KnexMetadataRepository implements MetadataRepository {
 
   findEntry(path: FilePath): Promise<Entry | undefined> {
     return this.#tree.findEntry(path);
+  }
+
+  findNamed(path: FilePath): Promise<NamedEntry | undefined> {
+    return this.#tree.findNamed(path);
   }
 
   findFile(path: FilePath): Promise<NamedFile | undefined> {

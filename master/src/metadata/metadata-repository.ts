@@ -65,12 +65,15 @@ export interface FileRecord {
 }
 
 /** A name and what it is bound to. `isPublic` and `copiesWanted` have inheritance from the directories above worked in. */
-export interface NamedFile {
+export interface NamedEntry {
   readonly path: FilePath;
   readonly entry: Entry;
-  readonly file: FileRecord;
   readonly isPublic: boolean;
   readonly copiesWanted: number;
+}
+
+export interface NamedFile extends NamedEntry {
+  readonly file: FileRecord;
 }
 
 export interface ListedEntry extends Entry {
@@ -285,6 +288,8 @@ export interface MetadataRepository extends JournalSource, WorkingTree, TreeChan
   // ── the tree ──
   /** The root is a directory. Undefined when a name on the way is absent or a file. Cached by id. */
   findEntry(path: FilePath): Promise<Entry | undefined>;
+  /** The same with what it inherits, all of one time. */
+  findNamed(path: FilePath): Promise<NamedEntry | undefined>;
   /** Undefined when there is none; rejects with `is-a-directory` when the name is one. Cached. */
   findFile(path: FilePath): Promise<NamedFile | undefined>;
   /** By content; the newest name that holds it now, undefined when no name does. */

@@ -8,6 +8,7 @@ import type {
   DirectoryPage,
   Entry,
   FileRecord,
+  NamedEntry,
   NamedFile,
 } from '../metadata-repository.ts';
 import { entryKeyOf, nowhereId, partsOfEntryKey } from '../root-entries.ts';
@@ -85,6 +86,13 @@ export class TreeReader {
     return this.#read(async (view) => (await findChain(view, path))?.at(-1));
   }
 
+  findNamed(path: FilePath): Promise<NamedEntry | undefined> {
+    return this.#read(async (view) => {
+      const chain = await findChain(view, path);
+      return chain && this.#namedOf(path, chain);
+    });
+  }
+
   findFile(path: FilePath): Promise<NamedFile | undefined> {
     return this.#read(async (view) => {
       const chain = await findChain(view, path);
@@ -95,7 +103,7 @@ export class TreeReader {
       }
       const file = await view.fileOf(entry.fileId);
       if (!file) throw torn;
-      return this.#namedOf(path, chain, file);
+      return { ...this.#namedOf(path, chain), file };
     });
   }
 
@@ -114,7 +122,7 @@ export class TreeReader {
       if (!row || !file) return undefined;
       const entry = entryOf(row);
       const chain = [...(chains.get(entry.parentId) ?? []), entry];
-      return this.#namedOf(pathOfChain(chain), chain, file);
+      return { ...this.#namedOf(pathOfChain(chain), chain), file };
     });
   }
 
@@ -189,11 +197,10 @@ export class TreeReader {
     return row && outcomeOfKey({ ...row, createdAtMs: row.created_at }, path, nowMs);
   }
 
-  #namedOf(path: FilePath, chain: readonly Entry[], file: FileRecord): NamedFile {
+  #namedOf(path: FilePath, chain: readonly Entry[]): NamedEntry {
     return {
       path,
       entry: chain.at(-1) as Entry,
-      file,
       isPublic: isPublicAt(chain),
       copiesWanted: copiesAt(chain, this.#parts.configuredCopies),
     };

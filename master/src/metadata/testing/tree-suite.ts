@@ -201,6 +201,10 @@ export function describeTree(open: OpenMetadata): void {
       expect(await isPublic(`/${directory}/closed-part/file`)).toBe(false);
       const { named } = await bind(again, `/${directory}/new/deep/file`);
       expect(named.isPublic).toBe(true);
+      const inherited = async (at: string) => (await again.findNamed(path(at)))?.isPublic;
+      expect(await inherited(`/${directory}/new/deep`)).toBe(true);
+      expect(await inherited(`/${directory}/closed-part`)).toBe(false);
+      expect(await inherited(`/${directory}/none`)).toBeUndefined();
       expect((await again.findFileById(named.file.id))?.isPublic).toBe(true);
       const page = await again.listDirectory(path(`/${directory}`), { limit: 10 });
       expect(page.entries.map((entry) => [entry.name, entry.isPublic])).toEqual([

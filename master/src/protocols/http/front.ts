@@ -12,7 +12,14 @@ import type { Exchange } from './exchange.ts';
 /** What of the metadata the front asks directly, because no file is in question. */
 export type FrontMetadata = Pick<
   MetadataRepository,
-  'findEntry' | 'listLog' | 'counts' | 'identity' | 'isEmpty' | 'copiesOn' | 'lastCopiesOn'
+  | 'findEntry'
+  | 'findNamed'
+  | 'listLog'
+  | 'counts'
+  | 'identity'
+  | 'isEmpty'
+  | 'copiesOn'
+  | 'lastCopiesOn'
 >;
 
 /** What of the repair the front tells, and asks for. */

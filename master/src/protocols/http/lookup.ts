@@ -1,8 +1,8 @@
-import { type FilePath, parentOf, rootPath, StoreError } from '@dfs/shared';
+import { type FilePath, StoreError } from '@dfs/shared';
 import type { FileRef } from '../../files/file-types.ts';
 import type { Entry, NamedFile } from '../../metadata/metadata-repository.ts';
 import type { Exchange } from './exchange.ts';
-import type { Front, FrontMetadata } from './front.ts';
+import type { Front } from './front.ts';
 
 /**
  * The file that is asked for, if the principal may read it. To whoever may not, a private file, a directory and nothing at all look the
@@ -50,21 +50,12 @@ export async function authorizeListing(
   exchange: Exchange,
   path: FilePath,
 ): Promise<Entry> {
-  const entry = await metadata.findEntry(path);
-  const isPublic = entry !== undefined && (await isPublicDirectory(metadata, path));
-  access.authorize(exchange.principal, 'list', { path, isPublic });
+  const named = await metadata.findNamed(path);
+  const entry = named?.entry;
+  access.authorize(exchange.principal, 'list', { path, isPublic: named?.isPublic ?? false });
   if (!entry) throw nothingAt(path);
   if (entry.kind === 'directory') return entry;
   throw new StoreError('not-found', `${path} is a file, and the request names a directory.`, {
     hint: 'Leave out the slash at the end.',
   });
-}
-
-/** The nearest directory upward that says something decides; nothing said is private. */
-async function isPublicDirectory(metadata: FrontMetadata, path: FilePath): Promise<boolean> {
-  for (let at = path; ; at = parentOf(at)) {
-    const visibility = (await metadata.findEntry(at))?.visibility;
-    if (visibility !== undefined && visibility !== 'inherit') return visibility === 'public';
-    if (at === rootPath) return false;
-  }
 }

@@ -26,6 +26,7 @@ import type {
   DirectoryPage,
   Entry,
   FileRecord,
+  NamedEntry,
   NamedFile,
   Visibility,
 } from '../../metadata/metadata-repository.ts';
@@ -190,6 +191,11 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
   }
 
   // ── for tests ──
+
+  findNamed(path: FilePath): NamedEntry | undefined {
+    const entry = this.findEntry(path);
+    return entry && { path, entry, isPublic: this.isPublic(path), copiesWanted: 3 };
+  }
 
   findEntry(path: FilePath): Entry | undefined {
     return this.entries.get(path);

@@ -173,6 +173,7 @@ export class TestPublicServer {
   #metadata(): FrontMetadata {
     return {
       findEntry: async (path) => this.files.findEntry(path),
+      findNamed: async (path) => this.files.findNamed(path),
       counts: async () => this.counts,
       copiesOn: async () => 12,
       lastCopiesOn: async () => ({ blobs: this.lastCopies, bytes: 0 }),
