@@ -375,6 +375,56 @@ describe('nothing is shipped', () => {
   });
 });
 
+describe('after a restore', () => {
+  it('every keeper gets a snapshot of the new epoch before its records', async () => {
+    shipping = await TestShipping.open([undefined, undefined]);
+    shipping.start();
+    await grow(shipping.metadata, 'files', 40);
+    await allShipped();
+    const { metadata } = shipping;
+    const { clusterId } = metadata.identity();
+    await metadata.restore.begin('replay');
+    // It goes on from an earlier change than the keepers have.
+    await metadata.restore.adopt({ clusterId, epoch: 2 }, 30);
+    await shipping.shipper?.step(new AbortController().signal);
+    expect(shipping.keepers.map((keeper) => keeper.countOf('putSnapshot'))).toEqual([0, 0]);
+    await metadata.restore.derive({ isSure: true });
+    await metadata.restore.end();
+    await grow(metadata, 'later', 10);
+    await eventually(() =>
+      shipping.keepers.map((keeper) => keeper.journal.snapshots[0]?.epoch),
+    ).toEqual([2, 2]);
+    await settle();
+    for (const keeper of shipping.keepers) {
+      expect(await keeper.journal.journalStatus()).toMatchObject({ epoch: 2, last: 41 });
+      await expectRebuilt(keeper);
+    }
+  });
+
+  it('shipping goes on that had stopped because the database was an old one', async () => {
+    shipping = await TestShipping.open([undefined, undefined]);
+    await grow(shipping.metadata, 'files', 5);
+    const newer = linesOfRecords(makeJournalRecords(1, 9));
+    for (const keeper of shipping.keepers) await keeper.journal.appendRecords(newer);
+    shipping.start();
+    await eventually(() => shipping.shipper?.state().problem).toMatch(/newer journal/);
+    const { metadata } = shipping;
+    const { clusterId } = metadata.identity();
+    await metadata.restore.begin('replay');
+    await metadata.restore.adopt({ clusterId, epoch: 2 }, 9);
+    await metadata.restore.derive({ isSure: true });
+    await metadata.restore.end();
+    await grow(metadata, 'later', 5);
+    await allShipped();
+    expect(shipping.shipper?.state().problem).toBeUndefined();
+    await eventually(() =>
+      shipping.keepers.map((keeper) => keeper.journal.snapshots[0]?.epoch),
+    ).toEqual([2, 2]);
+    await settle();
+    for (const keeper of shipping.keepers) await expectRebuilt(keeper);
+  });
+});
+
 describe('a long journal', () => {
   it('of 50 000 changes arrives whole, about a megabyte at a time', async () => {
     shipping = await TestShipping.open([undefined, undefined]);

@@ -67,7 +67,8 @@ export class JournalShipper {
   /** Newest change of this epoch that nodes had when they were asked. */
   readonly #known = new Map<NodeId, number>();
   #knownEpoch = 0;
-  #problem: string | undefined;
+  /** Holds for the epoch in which it was found: a restore begins another one. */
+  #problem: { readonly epoch: number; readonly text: string } | undefined;
   #gathering: NodeJS.Timeout | undefined;
   #stopListening: (() => void)[] = [];
   #snapshotTurn: Promise<void> = Promise.resolve();
@@ -152,14 +153,19 @@ export class JournalShipper {
           ...(failure ? { error: messageOf(failure.error) } : {}),
         };
       }),
-      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+      ...(this.#problemText === undefined ? {} : { problem: this.#problemText }),
     };
+  }
+
+  get #problemText(): string | undefined {
+    const { epoch } = this.#deps.metadata.identity();
+    return this.#problem?.epoch === epoch ? this.#problem.text : undefined;
   }
 
   #mayShip(): boolean {
     const { nodes, metadata } = this.#deps;
     return (
-      this.#problem === undefined &&
+      this.#problemText === undefined &&
       nodes.recovery() === undefined &&
       nodes.isConfirmed() &&
       metadata.restore.unfinished === undefined
@@ -266,9 +272,10 @@ export class JournalShipper {
   }
 
   #giveUp(node: string, why: string): void {
-    if (this.#problem !== undefined) return;
-    this.#problem = `The node ${node} has a newer journal than this database (${why}), so nothing is shipped any more.`;
-    this.#deps.logger.error(this.#problem, {
+    if (this.#problemText !== undefined) return;
+    const text = `The node ${node} has a newer journal than this database (${why}), so nothing is shipped any more.`;
+    this.#problem = { epoch: this.#deps.metadata.identity().epoch, text };
+    this.#deps.logger.error(text, {
       hint: 'Another master rules this cluster, or this database is an old copy: stop this master.',
     });
   }
