@@ -1,11 +1,11 @@
-// The real servers that some tests start for themselves: Redis and PostgreSQL. They are found, or installed where
+// The real servers that some tests start for themselves, Redis and PostgreSQL, and what others test WebDAV with. They are found, or installed where
 // that is allowed, and never started as services of the machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { missingCompilerTools } from './setup.mjs';
 
-/** Makes redis-server and PostgreSQL's tools reachable through PATH; says which are not there and what that means. */
+/** Makes redis-server, PostgreSQL's tools and litmus reachable through PATH; says which are not there and what that means. */
 export function provideTestServers() {
   if (missingServers().length > 0) installDebianPackages(missingServers().map((one) => one.debian));
   for (const { name } of missingServers()) {
@@ -28,6 +28,8 @@ function missingServers() {
   if (!isThere('pg_ctl') || !isThere('initdb')) {
     missing.push({ name: 'PostgreSQL', debian: 'postgresql' });
   }
+  // The WebDAV test suite of others.
+  if (!isThere('litmus')) missing.push({ name: 'litmus', debian: 'litmus' });
   return missing;
 }
 
