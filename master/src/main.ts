@@ -17,6 +17,7 @@ import { JournalShipper } from './journal/journal-shipper.ts';
 import type { MetadataRepository } from './metadata/metadata-repository.ts';
 import { makeMetadataAside, openMetadataRepository } from './metadata/open-metadata-repository.ts';
 import { createMetrics } from './metrics.ts';
+import { removeStagedBackups } from './protocols/api-v1/safekeeping.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
 import { BackgroundLoop } from './replication/background-loop.ts';
 import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
@@ -132,6 +133,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
         options,
       ),
   };
+  await removeStagedBackups(config.dataDir);
   const restorer = new Restorer({
     metadata,
     nodes: {

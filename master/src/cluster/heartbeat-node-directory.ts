@@ -302,6 +302,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       journal: metadata.journalNumber(),
       isEmpty: heartbeat.clusterId === undefined ? false : await metadata.isEmpty(),
       isUnfinished: metadata.restore.unfinished !== undefined,
+      recovery: this.#recovery,
     });
     if (verdict.kind !== 'fine') this.#noteRefused(heartbeat, url);
     if (verdict.kind === 'recovery') {

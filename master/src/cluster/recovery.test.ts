@@ -12,6 +12,12 @@ describe('judgeCluster', () => {
   it.each([
     ['takes a new disk', newNode, own, 'fine'],
     ['takes a new disk on a new database', newNode, { ...own, isEmpty: true }, 'fine'],
+    [
+      'takes no new disk in recovery: it would join a cluster that may not be the right one',
+      newNode,
+      { ...own, isEmpty: true, recovery: 'Node attic: run dfs restore.' },
+      'recovery',
+    ],
     ['takes its own node', node, own, 'fine'],
     ['takes a node that is behind', { ...node, epoch: 1, journal: 999 }, own, 'fine'],
     ['refuses another cluster', { ...node, clusterId: theirs }, own, 'wrong-cluster'],

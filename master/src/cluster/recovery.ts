@@ -8,6 +8,8 @@ export interface OwnCluster {
   readonly isEmpty: boolean;
   /** A restore of the database began and did not end. */
   readonly isUnfinished: boolean;
+  /** Why it is in recovery already. */
+  readonly recovery?: string | undefined;
 }
 
 export type ClusterVerdict =
@@ -36,7 +38,11 @@ export function judgeCluster(
 ): ClusterVerdict {
   const { clusterId, epoch, journal, blobCount, name } = heartbeat;
   if (own.isUnfinished) return { kind: 'recovery', message: unfinishedRestore, hint: restoreHint };
-  if (clusterId === undefined) return { kind: 'fine' };
+  if (clusterId === undefined) {
+    // A new disk would join the cluster that this database may not belong to.
+    if (own.recovery === undefined) return { kind: 'fine' };
+    return { kind: 'recovery', message: own.recovery, hint: restoreHint };
+  }
   if (clusterId !== own.clusterId) {
     if (own.isEmpty && blobCount > 0) {
       return {

@@ -292,7 +292,7 @@ export class Restoration {
       }
       if (nodeStatus.clusterId !== undefined && nodeStatus.clusterId !== clusterId) {
         this.#warnings.push(
-          `Node ${name} belongs to cluster ${nodeStatus.clusterId} and was left out.`,
+          `Node ${name} belongs to cluster ${nodeStatus.clusterId} and was left out; with an empty data directory it can join this one.`,
         );
       }
     }

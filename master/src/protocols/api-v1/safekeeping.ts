@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rm, statfs } from 'node:fs/promises';
+import { readdir, rm, statfs } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -58,18 +58,27 @@ export async function runRestore(
   const request = requestOf(exchange);
   const staged = await stageBackup(exchange, stagingDir);
   const lines = new RestoreLines(exchange);
+  let last: RestoreLine;
   try {
     const backup = staged === undefined ? {} : { backup: { open: () => createReadStream(staged) } };
     const report = await restorer.run({ ...request, ...backup }, (progress) =>
       lines.tell(progress),
     );
-    lines.end({ report });
+    last = { report };
   } catch (error) {
     // Logged by the restorer.
-    lines.end(errorBodyOf(error, exchange.id));
+    last = errorBodyOf(error, exchange.id);
     if (error instanceof StoreError) exchange.failure = error;
-  } finally {
-    if (staged !== undefined) await rm(staged, { force: true });
+  }
+  if (staged !== undefined) await rm(staged, { force: true });
+  lines.end(last);
+}
+
+/** Removes what a master that died in a restore left behind; to be called before requests come. */
+export async function removeStagedBackups(stagingDir: string): Promise<void> {
+  const names = await readdir(stagingDir).catch(() => []);
+  for (const name of names.filter((each) => /^restore-[^/]*\.backup$/.test(each))) {
+    await rm(join(stagingDir, name), { force: true });
   }
 }
 

@@ -17,13 +17,14 @@ import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.t
 import { createMetrics } from '../../metrics.ts';
 import { createPublicServer } from '../../server.ts';
 import type { Care } from '../api-v1/care-routes.ts';
-import type { FrontConfig, FrontMetadata } from '../http/front.ts';
+import type { FrontConfig, FrontMetadata, Safekeeping } from '../http/front.ts';
 import { MemoryFileService } from './memory-file-service.ts';
 import { type RawAnswer, sendRaw } from './raw-http.ts';
 
 export const testKey = 'a key for tests';
 
 export interface TestPublicServerOptions {
+  readonly safekeeping?: Safekeeping;
   readonly clusterKey?: string | undefined;
   readonly config?: Partial<FrontConfig>;
   readonly store?: {
@@ -116,6 +117,7 @@ export class TestPublicServer {
         ...options.config,
       },
       version: '1.2.3',
+      ...(options.safekeeping ? { safekeeping: options.safekeeping } : {}),
     });
     this.nodes.push(snapshotOf({ id: this.files.node.id, name: this.files.node.name }));
   }
