@@ -122,7 +122,7 @@ export class KnexMetadataRepository implements MetadataRepository {
         for (const listener of this.#journalListeners) listener(number);
       },
     });
-    this.#changes = new TreeWrites(this.#writes, clock);
+    this.#changes = new TreeWrites(database, this.#writes);
     this.#tree = new TreeReader({ database, caches, configuredCopies });
     this.#copies = new CopiesReader(database, caches);
     this.#overview = new OverviewReader(database);

@@ -114,7 +114,7 @@ export interface TreeChanges {
   restoreTrashed(id: EntryId, request: RestoreRequest): Promise<RestoreOutcome>;
   /** Lets these items (or what was at `path` or below, or without both everything that is there now) expire at once. Takes a transaction for each 1 000. Gives how many. */
   emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number>;
-  /** The same for the oldest items, until what they hold comes to so many bytes (of contents, not of their copies). */
+  /** The same for the oldest items, with a transaction for each 1 000 too, until what they hold comes to so many bytes (of contents, not of their copies). */
   expireOldestTrash(bytes: number): Promise<{ readonly items: number; readonly bytes: number }>;
   /** Takes what has expired apart: at most `limit` (and 1 000) names in a transaction. To be called until it is done. */
   collectTrash(query: { nowMs: number; limit: number }): Promise<CollectedTrash>;

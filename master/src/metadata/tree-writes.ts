@@ -1,10 +1,11 @@
-import type { Clock, EntryId, FilePath } from '@dfs/shared';
-import type { Sql, Value } from './database.ts';
+import type { EntryId, FilePath } from '@dfs/shared';
+import type { Database, Sql, Value } from './database.ts';
 import { decideFold } from './decisions/fold.ts';
 import { decideMove } from './decisions/moving.ts';
 import { decideRemoval } from './decisions/removal.ts';
 import { decideExpiry, decideRestore } from './decisions/trash.ts';
 import { decideTrashCollection, type TrashPile } from './decisions/trash-collection.ts';
+import type { Draft } from './draft/draft.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { EntryKind } from './metadata-repository.ts';
 import { belowPath, trashedBytes, trashedTables } from './reads/trash-reader.ts';
@@ -23,12 +24,12 @@ const namesMax = 1_000;
 
 /** The writes of `TreeChanges`. */
 export class TreeWrites {
+  readonly #database: Database;
   readonly #writes: GroupCommit;
-  readonly #clock: Clock;
 
-  constructor(writes: GroupCommit, clock: Clock) {
+  constructor(database: Database, writes: GroupCommit) {
+    this.#database = database;
     this.#writes = writes;
-    this.#clock = clock;
   }
 
   moveEntry(request: MoveRequest): Promise<MoveOutcome> {
@@ -47,76 +48,41 @@ export class TreeWrites {
   }
 
   async emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number> {
-    if (query.ids !== undefined) return this.#expireThese(query.ids);
-    const below = query.path === undefined ? undefined : belowPath(query.path);
-    let [total, after] = [0, ''];
-    for (;;) {
-      // By id, which is not given anew: what comes to the trash meanwhile may be met or not, and the end is reached.
-      const page = await this.#expirePage(
-        `is_hidden = 0 and entry_id > ?${below ? ` and ${below.where}` : ''} order by entry_id`,
-        [after, ...(below?.values ?? [])],
-      );
-      total += page.expired;
-      if (page.last === undefined) return total;
-      after = page.last;
-    }
-  }
-
-  async #expireThese(ids: readonly EntryId[]): Promise<number> {
+    if (query.ids !== undefined) return this.#expire(query.ids).then((expired) => expired.size);
     let total = 0;
-    for (let at = 0; at < ids.length; at += namesMax) {
-      const some = ids.slice(at, at + namesMax);
-      const expired = await this.#writes.submit({
-        rows: some.length,
-        decide: (draft) => decideExpiry(draft, some),
-      });
-      total += expired.length;
+    for (let last: TrashPlace | undefined, isMore = true; isMore; ) {
+      const page = await shownItems(this.#database, { ...query, after: last });
+      const expired = await this.#expire(page.map((item) => item.entry_id));
+      total += expired.size;
+      last = page.at(-1);
+      isMore = page.length === namesMax;
     }
     return total;
-  }
-
-  async #expirePage(
-    where: string,
-    values: readonly Value[],
-  ): Promise<{ expired: number; last: EntryId | undefined }> {
-    let ids: EntryId[] = [];
-    const expired = await this.#writes.submit({
-      rows: namesMax,
-      prepare: async (sql) => {
-        const rows = await sql.rows<{ entry_id: EntryId }>(
-          `select entry_id from trash t where ${where} limit ${namesMax}`,
-          values,
-        );
-        ids = rows.map((row) => row.entry_id);
-      },
-      decide: (draft) => decideExpiry(draft, ids).length,
-    });
-    return { expired, last: ids.length < namesMax ? undefined : ids.at(-1) };
   }
 
   async expireOldestTrash(bytes: number): Promise<{ items: number; bytes: number }> {
     const total = { items: 0, bytes: 0 };
-    for (let isMore = true; isMore && total.bytes < bytes; ) {
-      const wanted = bytes - total.bytes;
-      let rows: { entry_id: EntryId; size: number }[] = [];
-      const expired = await this.#writes.submit({
-        rows: namesMax,
-        prepare: async (sql) => {
-          rows = upTo(wanted, await oldestOf(sql, this.#clock.now()));
-        },
-        decide: (draft) =>
-          new Set(
-            decideExpiry(
-              draft,
-              rows.map((row) => row.entry_id),
-            ),
-          ),
-      });
-      isMore = expired.size > 0;
+    for (let last: TrashPlace | undefined, isMore = true; isMore && total.bytes < bytes; ) {
+      const page = await shownItems(this.#database, { after: last });
+      const enough = upTo(bytes - total.bytes, page);
+      const expired = await this.#expire(enough.map((item) => item.entry_id));
       total.items += expired.size;
-      for (const { entry_id, size } of rows) if (expired.has(entry_id)) total.bytes += size;
+      for (const { entry_id, size } of enough) if (expired.has(entry_id)) total.bytes += size;
+      last = enough.at(-1);
+      isMore = page.length === namesMax || enough.length < page.length;
     }
     return total;
+  }
+
+  /** Gives those that could still be brought back. */
+  async #expire(ids: readonly EntryId[]): Promise<ReadonlySet<EntryId>> {
+    const expired = new Set<EntryId>();
+    for (let at = 0; at < ids.length; at += namesMax) {
+      const some = ids.slice(at, at + namesMax);
+      const decide = (draft: Draft) => decideExpiry(draft, some);
+      for (const id of await this.#writes.submit({ rows: some.length, decide })) expired.add(id);
+    }
+    return expired;
   }
 
   collectTrash({ nowMs, limit }: { nowMs: number; limit: number }): Promise<CollectedTrash> {
@@ -149,12 +115,33 @@ export class TreeWrites {
   }
 }
 
-const oldestOf = (sql: Sql, nowMs: number) =>
-  sql.rows<{ entry_id: EntryId; size: number }>(
-    `select t.entry_id, ${trashedBytes} as size from ${trashedTables}
-     where t.is_hidden = 0 and t.expires_at > ? order by t.removed_at, t.entry_id limit ${namesMax}`,
-    [Math.round(nowMs)],
+interface TrashPlace {
+  readonly entry_id: EntryId;
+  readonly removed_at: number;
+}
+
+/** A page of what is shown, oldest first. It is searched for where nobody waits to write, and looked at again when it is decided. */
+function shownItems(
+  sql: Sql,
+  { after, path }: { after: TrashPlace | undefined; path?: FilePath },
+): Promise<(TrashPlace & { readonly size: number })[]> {
+  const conditions = ['t.is_hidden = 0'];
+  const values: Value[] = [];
+  if (after) {
+    conditions.push('(t.removed_at, t.entry_id) > (?, ?)');
+    values.push(after.removed_at, after.entry_id);
+  }
+  if (path !== undefined) {
+    const below = belowPath(path);
+    conditions.push(below.where);
+    values.push(...below.values);
+  }
+  return sql.rows(
+    `select t.entry_id, t.removed_at, ${trashedBytes} as size from ${trashedTables}
+     where ${conditions.join(' and ')} order by t.removed_at, t.entry_id limit ${namesMax}`,
+    values,
   );
+}
 
 /** The first of these whose sizes come to so many bytes. */
 function upTo<Row extends { readonly size: number }>(bytes: number, rows: readonly Row[]): Row[] {
