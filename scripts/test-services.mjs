@@ -1,4 +1,4 @@
-// The real servers that some tests start for themselves, Redis and PostgreSQL, and what others test WebDAV with. They are found, or installed where
+// The real servers that some tests start for themselves, Redis and PostgreSQL, what others test WebDAV with, and shells. They are found, or installed where
 // that is allowed, and never started as services of the machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,8 +28,10 @@ function missingServers() {
   if (!isThere('pg_ctl') || !isThere('initdb')) {
     missing.push({ name: 'PostgreSQL', debian: 'postgresql' });
   }
-  // The WebDAV test suite of others.
-  if (!isThere('litmus')) missing.push({ name: 'litmus', debian: 'litmus' });
+  // The WebDAV test suite of others, and shells that complete the command.
+  for (const name of ['litmus', 'zsh', 'fish']) {
+    if (!isThere(name)) missing.push({ name, debian: name });
+  }
   return missing;
 }
 
