@@ -1,5 +1,16 @@
+import { execFile } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { eventually, linesOfRecords, makeJournalRecords, makeSnapshot } from '@dfs/shared/testing';
+import { promisify } from 'node:util';
+import { journalRecordsOf } from '@dfs/shared/cluster';
+import {
+  eventually,
+  linesOfRecords,
+  makeJournalRecords,
+  makeSnapshot,
+  temporaryDirectory,
+} from '@dfs/shared/testing';
 import { afterEach, expect, it } from 'vitest';
 import { openTestJournal } from '../testing/test-journal.ts';
 
@@ -51,4 +62,66 @@ it('refuses a snapshot where only what is kept back is left, and leaves nothing 
   await journal.appendRecords(long(3, 3));
   await leave(50 * mib);
   await put();
+});
+
+const run = promisify(execFile);
+
+/** A file system of 2 MiB; undefined where none may be mounted. */
+async function mountSmallDisk() {
+  const folder = await temporaryDirectory();
+  try {
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', folder.path]);
+  } catch {
+    await folder.remove();
+    return undefined;
+  }
+  return {
+    path: folder.path,
+    remove: async () => {
+      await run('umount', [folder.path]);
+      await folder.remove();
+    },
+  };
+}
+
+it('survives a disk that fills up under its hands', async () => {
+  const small = await mountSmallDisk();
+  const huge = { capacityBytes: 100 * mib, freeBytes: 100 * mib };
+  opened = await openTestJournal({
+    ...(small ? { path: small.path } : {}),
+    // Nobody foresees it.
+    measureDisk: async () => huge,
+    segmentMaxBytes: 300_000,
+  });
+  if (!small) return;
+  try {
+    const { journal } = opened;
+    const filler = join(small.path, 'filler');
+    let last = 0;
+    const append = async () => {
+      await journal.appendRecords(long(last + 1, last + 3));
+      last += 3;
+    };
+    // In the middle of a segment, and where a new one begins.
+    for (let round = 0; round < 4; round += 1) {
+      await append();
+      await writeFile(filler, Buffer.alloc(4 * mib)).catch(() => undefined);
+      await expect(append()).rejects.toMatchObject({ kind: 'no-room' });
+      const put = journal.putSnapshot(
+        { epoch: 1, from: last },
+        Readable.from([snapshot(last, 5_000)]),
+      );
+      await expect(put).rejects.toMatchObject({ kind: 'no-room' });
+      expect((await journal.journalStatus()).last).toBe(last);
+      expect(await opened.staged()).toEqual([]);
+      await rm(filler);
+    }
+    await append();
+    const found: number[] = [];
+    for await (const { number } of journalRecordsOf(journal, { after: 0 })) found.push(number);
+    expect(found).toEqual(Array.from({ length: last }, (_, at) => at + 1));
+  } finally {
+    await opened.close();
+    await small.remove();
+  }
 });
