@@ -16,6 +16,11 @@ export interface Sql {
   rows<Row>(sql: string, values?: readonly Value[]): Promise<Row[]>;
 }
 
+/** Queries of one transaction that change many rows. */
+export interface BulkSql extends Sql {
+  readonly isSqlite: boolean;
+}
+
 /** What the one writer does. */
 export interface WriterSql extends Sql {
   /** Writes a batch, all of it or nothing. */
@@ -134,9 +139,12 @@ export class Database {
   }
 
   /** Runs `work` in one transaction of the writing connection, on both databases: for what is no batch. Resolves once it is committed and synced. */
-  async transaction<Result>(work: (sql: Sql) => Promise<Result>): Promise<Result> {
+  async transaction<Result>(work: (sql: BulkSql) => Promise<Result>): Promise<Result> {
+    const isSqlite = this.#isSqlite;
     try {
-      return await this.#writer.transaction((transaction) => work(inTurn(sqlOf(transaction))));
+      return await this.#writer.transaction((transaction) =>
+        work({ ...inTurn(sqlOf(transaction)), isSqlite }),
+      );
     } catch (error) {
       throw storeErrorOf(error);
     }

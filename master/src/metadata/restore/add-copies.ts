@@ -1,7 +1,8 @@
 import { inventoryKeyOf, type NodeId, type StoredBlob } from '@dfs/shared';
-import type { Sql } from '../database.ts';
-import { copyColumns, plainText, wholeNumber } from '../rows.ts';
-import { chunksOf, places } from '../sql-text.ts';
+import type { BulkSql } from '../database.ts';
+import { plainText, wholeNumber } from '../rows.ts';
+import { places } from '../sql-text.ts';
+import { insertRows } from './bulk-rows.ts';
 import type { CopiesAdded } from './restore-types.ts';
 
 const foundColumns = [
@@ -23,7 +24,7 @@ const foundColumns = [
  * themselves. A row that waits for this copy is satisfied; what else is known of it stays.
  */
 export async function addCopies(
-  sql: Sql,
+  sql: BulkSql,
   nodeId: NodeId,
   blobs: readonly StoredBlob[],
 ): Promise<CopiesAdded> {
@@ -50,48 +51,54 @@ export async function addCopies(
   return { known: known.length, unknown: unknown.length, different };
 }
 
-async function insertCopies(sql: Sql, nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<void> {
-  for (const some of chunksOf(blobs, copyColumns.length)) {
-    await sql.rows(
-      `insert into replicas (${copyColumns.join(', ')})
-       values ${some.map(() => `(${places(copyColumns)})`).join(', ')}
-       on conflict (blob_id, node_id) do update set state = 'stored', next_attempt_at = null, last_error = null, living_copies = 0
-       where replicas.state = 'wanted'`,
-      some.flatMap(({ blobId, storedAtMs }) => [
-        blobId,
-        nodeId,
-        inventoryKeyOf(blobId),
-        'replica',
-        'stored',
-        0,
-        null,
-        null,
-        wholeNumber(storedAtMs),
-        0,
-      ]),
-    );
-  }
+function insertCopies(sql: BulkSql, nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<void> {
+  const onConflict = `on conflict (blob_id, node_id) do update
+    set state = 'stored', next_attempt_at = null, last_error = null, living_copies = 0
+    where replicas.state = 'wanted'`;
+  return insertRows(
+    sql,
+    { table: 'replicas', columns: storedColumns, onConflict },
+    blobs.map(({ blobId, storedAtMs }) => [
+      blobId,
+      nodeId,
+      inventoryKeyOf(blobId),
+      'replica',
+      'stored',
+      0,
+      wholeNumber(storedAtMs),
+      0,
+    ]),
+  );
 }
 
-async function setAside(sql: Sql, nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<void> {
-  for (const some of chunksOf(blobs, foundColumns.length)) {
-    await sql.rows(
-      `insert into found_blobs (${foundColumns.join(', ')})
-       values ${some.map(() => `(${places(foundColumns)})`).join(', ')}
-       on conflict do nothing`,
-      some.flatMap((blob) => [
-        blob.fileId,
-        blob.sequence,
-        blob.blobId,
-        nodeId,
-        blob.sizeBytes,
-        blob.md5,
-        wholeNumber(blob.storedAtMs),
-        wholeNumber(blob.createdAtMs ?? 0),
-        plainText(blob.path, 4_096),
-        plainText(blob.contentType),
-        blob.whole === undefined ? null : JSON.stringify(blob.whole),
-      ]),
-    );
-  }
+/** Of a stored copy; nothing is due for it and nothing went wrong. */
+const storedColumns = [
+  'blob_id',
+  'node_id',
+  'inventory_key',
+  'role',
+  'state',
+  'attempts',
+  'changed_at',
+  'living_copies',
+];
+
+function setAside(sql: BulkSql, nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<void> {
+  return insertRows(
+    sql,
+    { table: 'found_blobs', columns: foundColumns, onConflict: 'on conflict do nothing' },
+    blobs.map((blob) => [
+      blob.fileId,
+      blob.sequence,
+      blob.blobId,
+      nodeId,
+      blob.sizeBytes,
+      blob.md5,
+      wholeNumber(blob.storedAtMs),
+      wholeNumber(blob.createdAtMs ?? 0),
+      plainText(blob.path, 4_096),
+      plainText(blob.contentType),
+      blob.whole === undefined ? null : JSON.stringify(blob.whole),
+    ]),
+  );
 }

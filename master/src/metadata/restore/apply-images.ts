@@ -1,7 +1,7 @@
 import { type RowImage, StoreError } from '@dfs/shared';
-import type { Sql, Value } from '../database.ts';
+import type { BulkSql, Value } from '../database.ts';
 import { type JournaledTable, journaledTables } from '../snapshot/journaled-tables.ts';
-import { chunksOf } from '../sql-text.ts';
+import { deleteRows, insertRows } from './bulk-rows.ts';
 
 type Row = Readonly<Record<string, Value>>;
 
@@ -12,7 +12,7 @@ type Outcomes = Map<string, { readonly key: readonly Value[]; readonly row: Row 
  * Makes rows what the images say, in their order. Replaying images on rows that are newer does no harm as long as all later ones follow: a row that
  * takes a unique name from another one displaces it, and the displaced row comes again in a later image, or goes.
  */
-export async function applyImages(sql: Sql, images: readonly RowImage[]): Promise<void> {
+export async function applyImages(sql: BulkSql, images: readonly RowImage[]): Promise<void> {
   for (const [table, outcomes] of outcomesOf(images)) {
     await writeOutcomes(sql, table, [...outcomes.values()]);
   }
@@ -52,7 +52,7 @@ const isNamed = (row: Row | null, table: JournaledTable, name: string) =>
   JSON.stringify([table.name, ...(table.unique ?? []).map((column) => row[column])]) === name;
 
 async function writeOutcomes(
-  sql: Sql,
+  sql: BulkSql,
   table: JournaledTable,
   outcomes: readonly { readonly key: readonly Value[]; readonly row: Row | null }[],
 ): Promise<void> {
@@ -61,52 +61,37 @@ async function writeOutcomes(
   const gone = table.unique === undefined ? outcomes.filter(({ row }) => row === null) : outcomes;
   await deleteRows(
     sql,
-    table.name,
-    keyNames,
+    { table: table.name, columns: keyNames },
     gone.map(({ key }) => key),
   );
   const { unique } = table;
   if (unique !== undefined) {
     const names = rows.map((row) => unique.map((column) => row[column] as Value));
-    await deleteRows(sql, table.name, unique, names);
+    await deleteRows(sql, { table: table.name, columns: unique }, names);
   }
   await upsertRows(sql, table, rows);
 }
 
-async function deleteRows(
-  sql: Sql,
-  table: string,
-  columns: readonly string[],
-  keys: readonly (readonly Value[])[],
+async function upsertRows(
+  sql: BulkSql,
+  { name, columns, keyColumns, defaults = {} }: JournaledTable,
+  rows: readonly Row[],
 ): Promise<void> {
-  for (const some of chunksOf(keys, columns.length)) {
-    const values = some.map((key) => `(${key.map(placeOf).join(', ')})`).join(', ');
-    await sql.rows(
-      `delete from ${table} where (${columns.join(', ')}) in (values ${values})`,
-      some.flat(),
-    );
-  }
-}
-
-/** PostgreSQL takes a value in a list for text unless told otherwise. */
-const placeOf = (value: Value) => (typeof value === 'number' ? 'cast(? as bigint)' : '?');
-
-async function upsertRows(sql: Sql, table: JournaledTable, rows: readonly Row[]): Promise<void> {
-  const { name, columns, keyColumns, defaults = {} } = table;
-  const names = [...columns, ...Object.keys(defaults)];
   const others = columns.slice(keyColumns).map((column) => `${column} = excluded.${column}`);
-  for (const some of chunksOf(rows, names.length)) {
-    const places = some.map(() => `(${names.map(() => '?').join(', ')})`).join(', ');
-    await sql.rows(
-      `insert into ${name} (${names.join(', ')}) values ${places}
-       on conflict (${columns.slice(0, keyColumns).join(', ')}) do update set ${others.join(', ')}`,
-      some.flatMap((row) => [
-        // A column that came later is absent in older images.
-        ...columns.map((column) => row[column] ?? null),
-        ...Object.values(defaults),
-      ]),
-    );
-  }
+  const keys = columns.slice(0, keyColumns).join(', ');
+  await insertRows(
+    sql,
+    {
+      table: name,
+      columns: [...columns, ...Object.keys(defaults)],
+      onConflict: `on conflict (${keys}) do update set ${others.join(', ')}`,
+    },
+    // A column that came later is absent in older images.
+    rows.map((row) => [
+      ...columns.map((column) => row[column] ?? null),
+      ...Object.values(defaults),
+    ]),
+  );
 }
 
 const unknownTable = (name: string) =>

@@ -1,5 +1,5 @@
 import { type EntryId, newEntryId, type RowImage } from '@dfs/shared';
-import type { Database, Sql } from '../database.ts';
+import type { BulkSql, Database } from '../database.ts';
 import { entryGone, entryImage, trashImage } from '../journal.ts';
 import type { Entry, TrashRecord } from '../metadata-repository.ts';
 import { rootId, trashId } from '../root-entries.ts';
@@ -14,7 +14,7 @@ const pageRows = 300;
 const namesShownMax = 1_000;
 const trashKeptMs = 86_400_000;
 
-type Journalled = (sql: Sql, images: readonly RowImage[]) => Promise<void>;
+type Journalled = (sql: BulkSql, images: readonly RowImage[]) => Promise<void>;
 
 /**
  * Rows that contradict each other come only out of a journal with a hole: names without their content go, what has no parent is put below `/.restored/`,
