@@ -218,6 +218,26 @@ export function describeCopiesWanted(open: OpenMetadata): void {
   );
 
   it(
+    'heed a name that comes to be at the very moment of a sweep',
+    onNewDatabase(open, async (own) => {
+      const { repository } = own;
+      const request = plain('/low/file');
+      await repository.bindFiles([request]);
+      await repository.makeDirectory(path('/high'));
+      await repository.setCopies(path('/high'), 3);
+      await sweepAll(repository);
+      await repository.setCopies(path('/low'), 2);
+      // What arrives together is committed together.
+      await Promise.all([
+        repository.bindFiles([sharing(request, '/high/file')]),
+        repository.sweepCopies(100),
+      ]);
+      await sweepAll(repository);
+      expect(await wantedOf(own, request.blobs[0]?.blobId as BlobId)).toBe(3);
+    }),
+  );
+
+  it(
     'go on where they were after a restart, what was asked for first coming first',
     onNewDatabase(open, async (own) => {
       const files = Array.from({ length: 12 }, (_, n) => `/d/${n % 4}/${n}`);
