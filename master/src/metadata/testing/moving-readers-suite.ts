@@ -41,7 +41,7 @@ export function describeReadersOfMoves(open: OpenMetadata): void {
               expect(versions.size).toBe(2);
             },
             async () => {
-              await repository.collectTrash({ nowMs: clock.now(), limit: 3 });
+              await repository.collectTrash({ nowMs: clock.now() + 1, limit: 100 });
             },
           ];
           const write = async () => {
