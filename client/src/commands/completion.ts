@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { bashScript } from '../completion/bash.ts';
 import { describeCommand } from '../completion/describe.ts';
 import { fishScript } from '../completion/fish.ts';
-import { remoteNames } from '../completion/remote-names.ts';
+import { nodeNames, remoteNames } from '../completion/remote-names.ts';
 import { zshScript } from '../completion/zsh.ts';
 import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
@@ -22,6 +22,7 @@ export interface CompletionRequest {
   readonly line?: string;
   readonly replaced?: string;
   readonly directories?: boolean;
+  readonly nodes?: boolean;
 }
 
 const patienceMs = 2_000;
@@ -32,14 +33,16 @@ const patienceMs = 2_000;
  */
 export async function answerCompletion(
   session: Session,
-  { line = '', replaced, directories = false }: CompletionRequest,
+  { line = '', replaced, directories = false, nodes = false }: CompletionRequest,
 ): Promise<void> {
   const last = lastWordOf(line);
   if (!last) return;
   try {
     const patient = session.forLine({ signal: AbortSignal.timeout(patienceMs) });
     const client = new DfsClient(patient.api);
-    const names = await remoteNames(patient, client, last.text, { onlyDirectories: directories });
+    const names = nodes
+      ? await nodeNames(client, last.text)
+      : await remoteNames(patient, client, last.text, { onlyDirectories: directories });
     const kept = keptLength(last, replaced);
     process.stdout.write(names.map((name) => `${name.slice(kept)}\0`).join(''));
   } catch {

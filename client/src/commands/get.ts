@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, type Stats } from 'node:fs';
 import { type FileHandle, open, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { rootPath, StoreError, urlPathOf } from '@dfs/shared';
+import { type FilePath, rootPath, StoreError, urlPathOf } from '@dfs/shared';
 import {
   type Downloaded,
   type DownloadTelling,
@@ -14,6 +14,7 @@ import {
 import { outputFailure } from '../failure.ts';
 import { bytesText, print, printJson, shown } from '../output.ts';
 import { noProgress, type Progress, showProgress } from '../progress.ts';
+import { isPattern } from '../remote-paths/name-pattern.ts';
 import type { Session } from '../session.ts';
 
 export interface GetCommandOptions {
@@ -22,7 +23,7 @@ export interface GetCommandOptions {
 
 /**
  * `dfs get`: writes beside the target, checks the MD5, renames. A link is followed, and a file that is replaced keeps its mode. `-` writes to standard output.
- * Rejects with `StoreError`; no file is left then.
+ * All that a pattern matches goes into a directory. Rejects with `StoreError`; no part of a file is left then.
  */
 export async function get(
   session: Session,
@@ -30,24 +31,71 @@ export async function get(
   local: string | undefined,
   options: GetCommandOptions,
 ): Promise<void> {
-  const { api } = session;
-  const { urlPath, name } = locate(session, remote);
-  const tells = (progressOf: (sizeBytes: number) => Progress) =>
-    tellingOf(progressOf, { tellsRetries: !options.json });
+  const wanted = await wantedBy(session, remote);
   if (local === '-') {
-    await download(api, urlPath, stdoutSink, tells(silentOn(name)));
+    for (const { urlPath, name } of wanted) {
+      const telling = tellingOf(silentOn(name), { tellsRetries: !options.json });
+      await download(session.api, urlPath, stdoutSink, telling);
+    }
     return;
   }
+  const isDirectory =
+    local === undefined || (await stat(local).catch(() => undefined))?.isDirectory();
+  if (wanted.length > 1 && !isDirectory) {
+    throw new StoreError(
+      'invalid-request',
+      `${shown(local ?? '')} is no directory on this machine.`,
+      {
+        hint: `${shown(remote)} matches ${wanted.length} files: name a directory for them.`,
+      },
+    );
+  }
+  const answers: object[] = [];
+  for (const file of wanted) {
+    const { target, got } = await getOne(session, file, local, options);
+    answers.push({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
+    if (!options.json) print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
+  }
+  if (options.json) printJson(answers.length === 1 ? answers[0] : answers);
+}
+
+/** A file of the store, and its name here. */
+interface Wanted {
+  readonly urlPath: string;
+  readonly name: string;
+}
+
+/** Directories are no files to get: a pattern passes them over. */
+async function wantedBy(session: Session, remote: string): Promise<Wanted[]> {
+  if (!isPattern(remote) || session.literals.has(remote)) return [locate(session, remote)];
+  // Loaded here: most calls name one file.
+  const { DfsClient } = await import('../sdk/dfs-client.ts');
+  const { kindOf, sourcesOf } = await import('../remote-paths/sources.ts');
+  const client = new DfsClient(session.api);
+  const sources = await sourcesOf(session, client, remote);
+  if (sources.length === 1) return sources.map(({ path }) => wantedAt(path));
+  const wanted: Wanted[] = [];
+  for (const { path } of sources) {
+    if ((await kindOf(client, path)) === 'file') wanted.push(wantedAt(path));
+  }
+  return wanted;
+}
+
+async function getOne(
+  { api }: Session,
+  { urlPath, name }: Wanted,
+  local: string | undefined,
+  options: GetCommandOptions,
+): Promise<{ target: string; got: Downloaded }> {
   const target = await targetOf(local, name);
-  const telling = tells((size) => showProgress(name, size));
+  const telling = tellingOf((size) => showProgress(name, size), { tellsRetries: !options.json });
   const found = await stat(target).catch(() => undefined);
   const isSpecial = found !== undefined && !found.isFile() && !found.isDirectory();
   const fill = (sink: Sink) => download(api, urlPath, sink, telling);
   const got = isSpecial
     ? await writeInto(target, fill)
     : await writeBeside(await followLinks(target), found, { fill, signal: api.signal });
-  if (options.json) printJson({ path: got.path, local: target, size: got.sizeBytes, md5: got.md5 });
-  else print(`${shown(target)}  ${bytesText(got.sizeBytes)}  md5 ${got.md5}`);
+  return { target, got };
 }
 
 type Fill = (sink: Sink) => Promise<Downloaded>;
@@ -127,10 +175,13 @@ async function followLinks(target: string): Promise<string> {
 }
 
 /** A path of the store, or `id:<file id>`. */
-function locate(session: Session, remote: string): { urlPath: string; name: string } {
+function locate(session: Session, remote: string): Wanted {
   const id = /^id:(.+)$/.exec(remote)?.[1];
-  if (id !== undefined) return { urlPath: `/api/v1/files/${encodeURIComponent(id)}`, name: id };
-  const path = session.path(remote);
+  if (id === undefined) return wantedAt(session.path(remote));
+  return { urlPath: `/api/v1/files/${encodeURIComponent(id)}`, name: id };
+}
+
+function wantedAt(path: FilePath): Wanted {
   if (path === rootPath) throw isDirectoryError(path);
   return { urlPath: `/fs${urlPathOf(path)}`, name: basename(path) };
 }

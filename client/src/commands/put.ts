@@ -30,12 +30,8 @@ export async function put(
   options: PutCommandOptions,
 ): Promise<void> {
   const { api } = session;
-  if (args.includes('-') && !session.ownsStandardInput) {
-    throw new StoreError('invalid-request', 'Standard input is read by the shell.', {
-      hint: 'Put a file, or pipe to "dfs put -" outside of it.',
-    });
-  }
-  const uploads = await planUploads(session, args, options.to);
+  const words = session.ownsStandardInput ? args : await wordsInShell(session, args);
+  const uploads = await planUploads(session, words, options.to);
   const answers: PutAnswer[] = [];
   const failures: Failure[] = [];
   for (const upload of uploads) {
@@ -54,6 +50,17 @@ export async function put(
   if (failures.length === 0) return;
   const [first] = failures;
   throw options.json && uploads.length > 1 ? inOne(failures, uploads.length) : first?.error;
+}
+
+/** A shell of ours has no other one before it, which would have expanded patterns, and keeps standard input to itself. */
+async function wordsInShell(session: Session, args: readonly string[]): Promise<string[]> {
+  if (args.includes('-')) {
+    throw new StoreError('invalid-request', 'Standard input is read by the shell.', {
+      hint: 'Put a file, or pipe to "dfs put -" outside of it.',
+    });
+  }
+  const { localSourcesOf } = await import('../remote-paths/local-sources.ts');
+  return args.flatMap((word) => (session.literals.has(word) ? [word] : localSourcesOf(word)));
 }
 
 interface Failure {

@@ -34,6 +34,7 @@ _dfs_value() {
   case $1 in
     remote) _dfs_remote ;;
     remote-directory) _dfs_remote --directories ;;
+    node) _dfs_remote --nodes ;;
     local) _dfs_local ;;
     either) _dfs_local; if [[ $cur == /* ]]; then _dfs_remote; fi ;;
     words) shift; _dfs_words "$@" ;;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 import { type CommandDescription, positionAfter, type ValueDescription } from './describe.ts';
-import { remoteNames } from './remote-names.ts';
+import { nodeNames, remoteNames } from './remote-names.ts';
 
 export interface Typed {
   readonly before: readonly string[];
@@ -45,6 +45,8 @@ async function valuesOf(
       const remote = text.startsWith('/') ? await remoteNames(session, client, text) : [];
       return [...new Set([...localNames(text), ...remote])];
     }
+    case 'node':
+      return nodeNames(client, text);
     case 'free':
       return [];
   }

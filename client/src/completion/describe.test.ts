@@ -36,6 +36,9 @@ describe('the description of a command', () => {
     ['up --data', 'up', 'local'],
     ['completion', 'completion', 'words'],
     ['log -n', 'log', 'free'],
+    ['drain', 'drain', 'node'],
+    ['nodes rm', 'rm', 'node'],
+    ['scrub', 'scrub', 'node'],
   ])('knows what may follow "dfs %s"', (line, name, kind) => {
     const { command, value } = positionAfter(program, line.split(' ').filter(Boolean));
     expect([command.name, value?.kind]).toEqual([name, kind]);

@@ -17,9 +17,9 @@ export interface OptionDescription {
   readonly value: ValueDescription | undefined;
 }
 
-/** What a value is: names in the store, on this machine, both, some words, or anything else. */
+/** What a value is: names in the store, on this machine, both, of nodes, some words, or anything else. */
 export interface ValueDescription {
-  readonly kind: 'remote' | 'remote-directory' | 'local' | 'either' | 'words' | 'free';
+  readonly kind: 'remote' | 'remote-directory' | 'local' | 'either' | 'node' | 'words' | 'free';
   readonly words: readonly string[];
   readonly isVariadic: boolean;
 }
@@ -75,6 +75,7 @@ function describeValue(
 ): ValueDescription {
   if (words) return { kind: 'words', words, isVariadic };
   if (/host|local|file|dir/i.test(placeholder)) return { kind: 'local', words: [], isVariadic };
+  if (/node/i.test(placeholder)) return { kind: 'node', words: [], isVariadic };
   const kind = /path/i.test(placeholder) ? 'remote' : 'free';
   return { kind, words: [], isVariadic };
 }

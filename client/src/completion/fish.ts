@@ -82,6 +82,8 @@ function actionOf({ kind, words }: ValueDescription): string {
       return "-f -a '(__dfs_remote)'";
     case 'remote-directory':
       return "-f -a '(__dfs_remote --directories)'";
+    case 'node':
+      return "-f -a '(__dfs_remote --nodes)'";
     case 'either':
       return "-f -a '(__dfs_either)'";
     case 'free':

@@ -36,6 +36,12 @@ export async function remoteNames(
   return words;
 }
 
+/** The names of nodes that start like the typed one. */
+export async function nodeNames(client: DfsClient, typed: string): Promise<string[]> {
+  const names = (await client.nodes.list()).map(({ name }) => name);
+  return names.filter((name) => name.startsWith(typed)).toSorted();
+}
+
 /** A name in byte order before all that start like this one, and after most others. */
 function justBefore(start: string): string {
   const characters = [...start];

@@ -21,6 +21,7 @@ _dfs_names() {
 # The completion system calls these with arguments of its own.
 _dfs_remote() { _dfs_names }
 _dfs_remote_directory() { _dfs_names --directories }
+_dfs_node() { _dfs_names --nodes }
 
 _dfs_either() {
   _files
@@ -92,6 +93,8 @@ function actionOf({ kind, words }: ValueDescription): string {
       return '_dfs_remote';
     case 'remote-directory':
       return '_dfs_remote_directory';
+    case 'node':
+      return '_dfs_node';
     case 'either':
       return '_dfs_either';
     case 'free':

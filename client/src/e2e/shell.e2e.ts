@@ -99,8 +99,20 @@ describe('dfs shell with a script', () => {
 
   it('puts and gets, where lcd leads', async () => {
     writeFileSync(join(folder, 'local.txt'), 'local');
-    const [code] = await shell(`lcd ${folder}\nput local.txt /from/\nget /from/local.txt back.txt`);
-    expect(code).toBe(0);
+    const script = [
+      `lcd ${folder}`,
+      'put loc*.txt /from/',
+      'get /from/local.txt back.txt',
+      'cd /data',
+      'get *.txt .',
+      'get *.txt nowhere',
+      'cd',
+    ];
+    const [code, , stderr] = await shell(script.join('\n'));
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/^dfs: nowhere is no directory/)]);
+    for (const name of ['one.txt', 'two.txt', "it's (1).txt"]) {
+      expect(readFileSync(join(folder, name), 'utf8')).toBe(name);
+    }
     expect(readFileSync(join(folder, 'back.txt'), 'utf8')).toBe('local');
   });
 });
@@ -213,6 +225,7 @@ describe('completion', () => {
       '/data/x:y=z',
       '/data/😀',
     ]);
+    expect(offered('dfs drain n', 'dfs', 'drain', 'n')).toEqual(['node-1', 'node-2']);
     expect(offered('dfs rm /data/o', 'dfs', 'rm', '/data/o')).toEqual(['/data/one.txt']);
     expect(offered('dfs cd /data/', 'dfs', 'cd', '/data/')).toEqual(['/data/my dir/']);
     expect(offered('dfs ls /data/my\\ d', 'dfs', 'ls', '/data/my\\ d')).toEqual(['/data/my dir/']);

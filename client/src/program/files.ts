@@ -41,7 +41,7 @@ Examples:
   program
     .command('get')
     .description('read a file')
-    .argument('<path>', 'a path of the store, or id:<file id>')
+    .argument('<path>', 'a path of the store, a pattern such as *.jpg, or id:<file id>')
     .argument(
       '[local]',
       'where to: a file, a directory, or - for standard output (default: its name, here)',
@@ -49,7 +49,7 @@ Examples:
     .addOption(json())
     .addHelpText(
       'after',
-      '\nExamples:\n  dfs get report.pdf\n  dfs get /photos/a.jpg pictures/\n  dfs get /backups/shop.sql - | psql shop',
+      "\nExamples:\n  dfs get report.pdf\n  dfs get /photos/a.jpg pictures/\n  dfs get '/photos/*.jpg' pictures/\n  dfs get /backups/shop.sql - | psql shop",
     )
     .action(async (path: string, local: string | undefined, options) => {
       const { get } = await import('../commands/get.ts');

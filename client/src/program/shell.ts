@@ -53,6 +53,7 @@ Examples:
     )
     .addOption(new Option('--replaced <text>', 'the part of that word that will be replaced'))
     .option('--directories', 'only directories')
+    .option('--nodes', 'names of nodes instead')
     .addHelpText('after', "\nExample:\n  dfs __complete --line 'dfs ls /pho'")
     .action(async (options) => {
       const { answerCompletion } = await import('../commands/completion.ts');
