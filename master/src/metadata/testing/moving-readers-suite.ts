@@ -5,7 +5,7 @@ import { expectNoContradictions } from './invariants.ts';
 import { bind, bindRequest, onNewDatabase, path } from './metadata-fixtures.ts';
 import type { OpenMetadata } from './metadata-harness.ts';
 
-const rounds = 30;
+const rounds = 12;
 /** So many that each waits for a connection between any two of its queries: time for others to change what lies between them. */
 const readersOfEach = 12;
 
