@@ -188,6 +188,7 @@ class FoundBatch {
 
   async flush(): Promise<void> {
     const waiting = this.#waiting;
+    if (waiting.length === 0) return;
     this.#waiting = [];
     // One by one to the repository, which commits them together: one that is refused does not keep the others from their names.
     const outcomes = await Promise.allSettled(
