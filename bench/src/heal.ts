@@ -38,6 +38,7 @@ const copies = 2;
 const fillLanes = 16;
 const calmBeforeMs = 3_000;
 const pollMs = 50;
+const tellEveryMs = 2_000;
 /** Past any limit: then it is given up. */
 const waitMaxMs = 600_000;
 
@@ -113,7 +114,16 @@ async function measure(directory: string, options: HealOptions) {
     });
     say('it is taken for down; its copies are made elsewhere');
     const copiesAtDetection = (await statusOf(cluster)).healing.copies;
-    const wholeAtMs = await until('full copies', async () => isWhole(await statusOf(cluster)));
+    let toldAtMs = 0;
+    const wholeAtMs = await until('full copies', async () => {
+      const status = await statusOf(cluster);
+      if (performance.now() - toldAtMs > tellEveryMs) {
+        toldAtMs = performance.now();
+        const isFound = status.away.every(({ isReplaced }) => isReplaced);
+        say(`${status.healing.copies} copies to go${isFound ? '' : ', more are being looked for'}`);
+      }
+      return isWhole(status);
+    });
     load.stop();
     const figures = await running;
     say('all is whole; every file is read once more');

@@ -150,6 +150,23 @@ describe('CopySlots', () => {
     expect(waiting.some((each) => each.isSettled)).toBe(false);
   });
 
+  it('gives up nothing of a target that is slow, but begins a copy now and then', async () => {
+    const { ask, clock } = makeSlots({ perNodeMax: 1, waitingMax: 10 });
+    const running = [ask(a, [b])];
+    const waiting = Array.from({ length: 50 }, () => ask(a, [b]));
+    for (let copy = 0; copy < 5; copy += 1) {
+      clock.advance(4_000);
+      await turn();
+      running.pop()?.slot?.release();
+      await turn();
+      running.push(waiting[copy] as (typeof waiting)[number]);
+      ask(a, [b]);
+    }
+    await turn();
+    expect(waiting.filter((each) => each.isSettled)).toHaveLength(5);
+    expect(waiting.slice(5).some((each) => each.isSettled)).toBe(false);
+  });
+
   it('never exceeds its bounds in a long random run, and ends with everything free', async () => {
     const { slots } = makeSlots({ copiesMax: 5, perNodeMax: 3 });
     const nodes = [a, b, c, d];

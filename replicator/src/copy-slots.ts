@@ -23,7 +23,7 @@ interface Waiter {
   readonly settle: (slot: CopySlot | undefined) => void;
 }
 
-/** A node whose next copy waited this long makes no progress. */
+/** A node whose next copy waited this long, and that began none meanwhile, makes no progress. */
 const stuckAfterMs = 5_000;
 /** How many of a target's waiting copies are looked at for one whose source has capacity. */
 const lookAheadMax = 16;
@@ -34,6 +34,8 @@ export class CopySlots {
   readonly #busy = new Map<NodeId, number>();
   /** By target, each in order of arrival. */
   readonly #queues = new Map<NodeId, Waiter[]>();
+  /** When a copy to a target began last, while others wait for it. */
+  readonly #begunAtMs = new Map<NodeId, number>();
   #copies = 0;
   #waiting = 0;
 
@@ -87,6 +89,7 @@ export class CopySlots {
     for (const waiter of queue.slice(0, lookAheadMax)) {
       const source = waiter.sources.find((id) => this.#hasCapacity(id));
       if (source === undefined) continue;
+      this.#begunAtMs.set(target, this.#options.clock.monotonic());
       this.#remove(target, waiter);
       waiter.settle(this.#occupy(source, target));
       return true;
@@ -120,8 +123,10 @@ export class CopySlots {
   /** Gives up the younger half of what waits for the target that has not moved for longest, so that copies for others come in. */
   #shed(): void {
     const now = this.#options.clock.monotonic();
+    const movedAtMs = (target: NodeId, first: Waiter | undefined) =>
+      Math.max(first?.sinceMs ?? now, this.#begunAtMs.get(target) ?? 0);
     const stuck = [...this.#queues]
-      .filter(([, [first]]) => first !== undefined && now - first.sinceMs > stuckAfterMs)
+      .filter(([target, [first]]) => now - movedAtMs(target, first) > stuckAfterMs)
       .toSorted(([, a], [, b]) => (a[0]?.sinceMs ?? 0) - (b[0]?.sinceMs ?? 0));
     const queue = stuck[0]?.[1];
     if (!queue) return;
@@ -134,7 +139,10 @@ export class CopySlots {
     const index = queue?.indexOf(waiter) ?? -1;
     if (!queue || index < 0) return false;
     queue.splice(index, 1);
-    if (queue.length === 0) this.#queues.delete(target);
+    if (queue.length === 0) {
+      this.#queues.delete(target);
+      this.#begunAtMs.delete(target);
+    }
     return true;
   }
 }

@@ -26,8 +26,10 @@ export interface JobHandOutDependencies {
 }
 
 const outstandingMax = 1_000;
-/** A job that nothing was heard of for this long may be lost: it is handed out again if it is still due. */
+/** A job that nothing was heard of for this long may be lost: it is handed out again if it is still due. One that still waits or runs is ignored by the queue. */
 const forgottenAfterMs = 60_000;
+/** Where the queue holds fewer jobs than were handed out, replicators left some to this loop, mostly for a target that they cannot reach. So long they are left alone. */
+const leftAloneMs = 10_000;
 /** New rows are hinted when they are written: they get this head start before they count as forgotten. */
 const hintedWithinMs = 1_000;
 /** When no node that holds a copy can be reached. The return of one brings its blobs back sooner. */
@@ -125,10 +127,22 @@ export class JobHandOut {
     try {
       const outstanding = await this.#deps.queue.outstanding();
       this.#outage.worked();
+      this.#forgetLeft(outstanding);
       return outstandingMax - Math.max(outstanding, this.#handedOut.size);
     } catch (error) {
       this.#outage.failed(error);
       return 0;
+    }
+  }
+
+  /** A replicator that cannot reach a target, or has too much waiting for it, says nothing of its jobs: what the queue does not hold any more is forgotten, oldest first. */
+  #forgetLeft(outstanding: number): void {
+    const beforeMs = this.#deps.clock.monotonic() - leftAloneMs;
+    let excess = this.#handedOut.size - outstanding;
+    for (const [id, { atMs }] of this.#handedOut) {
+      if (excess <= 0 || atMs > beforeMs) return;
+      this.#handedOut.delete(id);
+      excess -= 1;
     }
   }
 

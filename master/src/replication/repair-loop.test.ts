@@ -299,9 +299,10 @@ describe('the repair loop', () => {
 
   it('hands out again what a queue or a replicator lost', async () => {
     const taken: ReplicationJob[] = [];
+    let held = 1;
     const queue = {
       enqueue: async (jobs: readonly ReplicationJob[]) => void taken.push(...jobs),
-      outstanding: async () => 0,
+      outstanding: async () => held,
       close: async () => {},
     };
     const [a, b] = (await start({ nodes: 2, queue: () => queue, takeJobs: async () => [] })) as [
@@ -318,6 +319,12 @@ describe('the repair loop', () => {
     cluster.directory.tell(b.id, 'up');
     await cluster.round();
     expect(taken).toHaveLength(3);
+    // The queue holds nothing any more, and nothing was reported: a replicator left it to this loop.
+    held = 0;
+    for (let i = 0; i < 4; i += 1) await cluster.round();
+    expect(taken).toHaveLength(3);
+    for (let i = 0; i < 2; i += 1) await cluster.round();
+    expect(taken).toHaveLength(4);
   });
 
   it('goes on by itself when the queue could not be reached', async () => {
