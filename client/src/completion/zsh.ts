@@ -6,7 +6,7 @@ export function zshScript(program: CommandDescription): string {
 # zsh completion for dfs, made by "dfs completion zsh"
 
 # Names in the store for the word at the cursor; zsh quotes them when it puts them in.
-_dfs_names() {
+__dfs_names() {
   local -a names directories files
   names=("\${(@0)$(dfs __complete "$@" --line "$QIPREFIX$PREFIX" 2>/dev/null; print -n .)}")
   # The dot kept the line ends of the last name.
@@ -19,13 +19,13 @@ _dfs_names() {
 }
 
 # The completion system calls these with arguments of its own.
-_dfs_remote() { _dfs_names }
-_dfs_remote_directory() { _dfs_names --directories }
-_dfs_node() { _dfs_names --nodes }
+__dfs_remote() { __dfs_names }
+__dfs_remote_directory() { __dfs_names --directories }
+__dfs_node() { __dfs_names --nodes }
 
-_dfs_either() {
+__dfs_either() {
   _files
-  if [[ $PREFIX == /* ]]; then _dfs_names; fi
+  if [[ $PREFIX == /* ]]; then __dfs_names; fi
 }
 
 ${functionsOf(program, '_dfs').join('\n\n')}
@@ -90,13 +90,13 @@ function actionOf({ kind, words }: ValueDescription): string {
     case 'local':
       return '_files';
     case 'remote':
-      return '_dfs_remote';
+      return '__dfs_remote';
     case 'remote-directory':
-      return '_dfs_remote_directory';
+      return '__dfs_remote_directory';
     case 'node':
-      return '_dfs_node';
+      return '__dfs_node';
     case 'either':
-      return '_dfs_either';
+      return '__dfs_either';
     case 'free':
       return ' ';
   }

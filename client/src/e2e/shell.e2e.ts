@@ -251,6 +251,7 @@ describe('completion', () => {
     expect(offered('dfs ls /data/o')).toEqual(['/data/one.txt']);
     expect(offered('dfs ls /data/my\\ d')).toEqual(['/data/my dir/']);
     expect(offered('dfs cd /data/')).toEqual(['/data/my dir/']);
+    expect(offered('dfs drain n')).toEqual(['node-1', 'node-2']);
     expect(offered('dfs completion ')).toEqual(['bash', 'fish', 'zsh']);
   });
 
@@ -275,6 +276,7 @@ describe('completion', () => {
     await type('\u0015dfs ls /data/o\t', /\/data\/one\.txt /);
     await type('\u0015dfs ls /data/my\t', /\/data\/my\\ dir\//);
     await type('\u0015dfs cat /data/it\t', /it\\'s\\ \\\(1\\\)\.txt /);
+    await type('\u0015dfs drain n\t', /drain node-/);
     await type('\u0015dfs trash re\t', /dfs trash restore /);
     await type('\u0015dfs ls --recu\t', /--recursive /);
     await type('\u0015exit\n', /exit/);

@@ -1,3 +1,4 @@
+import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { Session } from '../session.ts';
 import { createProgram } from './create-program.ts';
@@ -39,7 +40,8 @@ describe('the groups of commands', () => {
       isJson: false,
       whole,
     });
-    for (const command of program.commands) {
+    const all = (command: Command): Command[] => [command, ...command.commands.flatMap(all)];
+    for (const command of program.commands.flatMap(all)) {
       let help = '';
       command.configureOutput({
         writeOut: (text) => {
