@@ -309,7 +309,12 @@ describe('a database rebuilt from the nodes', () => {
     const programs = await withoutDatabase(later, { masterDir: older });
     try {
       const report = await restoreOf(programs);
-      expect(report).toMatchObject({ epoch: 2, withoutCopy: { count: 0 }, found: { count: 0 } });
+      expect(report).toMatchObject({
+        base: 'database',
+        epoch: 2,
+        withoutCopy: { count: 0 },
+        found: { count: 0 },
+      });
       expect(await treeOf(programs)).toEqual(before);
       expect((await programs.get('/both.txt')).text).toBe('new');
       expect((await programs.get('/early.txt')).status).toBe(404);

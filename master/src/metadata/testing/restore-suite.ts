@@ -9,11 +9,13 @@ import {
 } from '@dfs/shared';
 import { expect, it } from 'vitest';
 import type { MetadataRepository, NamedFile } from '../metadata-repository.ts';
+import type { FoundFile } from '../restore/restore-types.ts';
 import { journaledTables } from '../snapshot/journaled-tables.ts';
 import { expectNoContradictions } from './invariants.ts';
 import {
   bind,
   bindBlob,
+  bindRequest,
   copiesOf,
   kindOf,
   listed,
@@ -212,6 +214,25 @@ export function describeRestores(open: OpenMetadata): void {
       const rest = await restore.foundBlobs({ ...(after && { after }), limit: 2 });
       expect(rest).toHaveLength(2);
       expect(rest[0]?.whole).toEqual({ blobCount: 1, sizeBytes: 1, md5: 'x' });
+      const found = blobs.map(
+        ({ fileId }, index): FoundFile => ({
+          file: { ...bindRequest('/f').file, id: fileId, blobs: [] },
+          path: index === 2 ? '/other' : '/one',
+          storedAtMs: 7,
+          holders: [[nodeA]],
+          ...(index === 0 ? { doubt: 'Grüße 👋' } : {}),
+        }),
+      );
+      await restore.keepFound(found);
+      await restore.keepFound(found.slice(0, 1));
+      const groups = [];
+      for (let key: string | undefined; ; ) {
+        const group = await restore.foundAtNextPath(key);
+        if (!group) break;
+        key = group.key;
+        groups.push(group.files);
+      }
+      expect(groups.sort((a, b) => b.length - a.length)).toEqual([found.slice(0, 2), [found[2]]]);
       await restore.derive({ isSure: true });
       await restore.end();
     }),
