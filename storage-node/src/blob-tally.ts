@@ -1,4 +1,5 @@
 import { lstat, opendir, readdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type BlobId, shardOf } from '@dfs/shared';
 import { type DataDirectory, shards } from './data-directory.ts';
 
@@ -17,6 +18,8 @@ export class BlobTally {
   readonly #isCounted = new Array<boolean>(shards.length).fill(false);
   /** Writes and deletes per folder, which tell whether a count is still right at its end. */
   readonly #changes = new Array<number>(shards.length).fill(0);
+  /** Changes of each folder that the disk may show already and that were not told yet. */
+  readonly #underWay = new Array<number>(shards.length).fill(0);
   #blobCount = 0;
   #usedBytes = 0;
   #isAnyThere = false;
@@ -32,6 +35,18 @@ export class BlobTally {
 
   get usedBytes(): number {
     return this.#usedBytes;
+  }
+
+  /**
+   * To be called before a file is deleted or replaced by a call that waits: until the returned function is called, which follows `added` and `removed`, the folder
+   * is not counted, since nobody could tell whether the change is in the count.
+   */
+  changing(id: BlobId): () => void {
+    const index = shardIndexOf(id);
+    this.#underWay[index] = (this.#underWay[index] ?? 0) + 1;
+    return () => {
+      this.#underWay[index] = (this.#underWay[index] ?? 0) - 1;
+    };
   }
 
   added(id: BlobId, fileBytes: number): void {
@@ -72,9 +87,12 @@ export class BlobTally {
 
   async #countFolder(index: number, shard: string): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
+      const isSettled = () => this.#underWay[index] === 0;
+      while (!isSettled()) await delay(1);
       const changesBefore = this.#changes[index];
       const sizes = await sizesIn(this.#directory.shardPath(shard));
-      if (this.#changes[index] !== changesBefore && attempt < attemptsMax) continue;
+      const isSame = isSettled() && this.#changes[index] === changesBefore;
+      if (!isSame && attempt < attemptsMax) continue;
       this.#isCounted[index] = true;
       this.#blobCount += sizes.length;
       this.#usedBytes += sizes.reduce((sum, size) => sum + size, 0);

@@ -184,8 +184,13 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
         dropClock.mustBeBefore(expiresAtMs);
         this.#blobs.forget(id);
         if (fileBytes !== undefined) {
-          await unlinkFile(path);
-          tally.removed(id, fileBytes);
+          const changed = tally.changing(id);
+          try {
+            await unlinkFile(path);
+            tally.removed(id, fileBytes);
+          } finally {
+            changed();
+          }
         }
         // Also when it was gone already: an earlier delete may not have got this far.
         await directory.syncFolderOf(id);
@@ -362,10 +367,15 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     const { directory, tally, onWrite, onMended } = this.#deps;
     this.#blobs.forget(id);
     const path = directory.blobPath(id);
-    if (replaced) await renameFile(stagedPath, path);
-    else nameFile(stagedPath, path);
-    if (replaced?.kind === 'damaged') tally.removed(id, replaced.fileBytes);
-    tally.added(id, fileBytes);
+    const changed = tally.changing(id);
+    try {
+      if (replaced) await renameFile(stagedPath, path);
+      else nameFile(stagedPath, path);
+      if (replaced?.kind === 'damaged') tally.removed(id, replaced.fileBytes);
+      tally.added(id, fileBytes);
+    } finally {
+      changed();
+    }
     await directory.syncFolderOf(id);
     onWrite();
     if (replaced) onMended(id);
