@@ -37,7 +37,9 @@ export function statusLines(answer: StatusAnswer, url: string): string[] {
     ...row('copies', [
       `${stored} stored, ${wanted} to be made, ${corrupt} bad, ${dropping} on their way out`,
       ...(answer.blobsShort > 0
-        ? [`${answer.blobsShort} blobs want more copies than there are nodes with room for`]
+        ? [
+            `${answer.blobsShort} blobs lack a place for a copy: one is sought, and found where there are enough nodes with room`,
+          ]
         : []),
     ]),
     ...row('healing', healingLines(answer)),
