@@ -6,7 +6,7 @@ import { BackgroundLoop } from './background-loop.ts';
 import { BlobDropper } from './blob-dropper.ts';
 import type { GracePeriod } from './grace-period.ts';
 import type { InventoryCheck } from './inventory-check.ts';
-import { roomIsShort } from './room.ts';
+import { roomIsShort, shortGraceMs } from './room.ts';
 import { StandstillWatch } from './standstill-watch.ts';
 import { type RunningUploads, UploadRenewal } from './upload-renewal.ts';
 
@@ -44,8 +44,6 @@ export interface CollectorDependencies {
 }
 
 const blobsPerRelease = 1_000;
-/** When room is short, deleted content stays no longer than this. Reads and uploads hold their blobs beyond it; it is for those that are about to begin. */
-const shortGraceMs = 5_000;
 const idempotencyKeepMs = 24 * 3_600_000;
 const purgeEveryMs = 10 * 60_000;
 const inventoryEveryMinMs = 2_000;

@@ -5,6 +5,9 @@ const shareMin = 0.1;
 /** but never one with so much left. */
 const plentyBytes = 10 * 2 ** 30;
 
+/** When room is short, deleted content stays no longer than this. Reads and uploads hold their blobs beyond it; it is for those that are about to begin. */
+export const shortGraceMs = 5_000;
+
 /** What a node has to have left for new blobs. Pure. */
 const roomMinBytes = ({ capacityBytes }: NodeSnapshot) =>
   Math.min(capacityBytes * shareMin, plentyBytes);

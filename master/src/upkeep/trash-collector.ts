@@ -4,7 +4,7 @@ import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
 import { GracePeriod } from '../replication/grace-period.ts';
-import { bytesShortOfRoom, roomIsShort } from '../replication/room.ts';
+import { bytesShortOfRoom, roomIsShort, shortGraceMs } from '../replication/room.ts';
 import { restAfter } from './rest.ts';
 
 export interface TrashCollectorDependencies {
@@ -23,14 +23,14 @@ export interface TrashCollectorDependencies {
 const everyMs = 5_000;
 /** Names of one transaction: whoever stores a file meanwhile waits for it, which a thousand would make ten times as long. */
 const namesPerCollection = 200;
-/** What was given up takes the grace time and about so long to become room on the disks, ms. */
+/** What was given up takes the grace time, the short one while room is short, and at most about so long to become room on the disks, ms. */
 const freeingMs = 60_000;
 /** Room that is missing by less is made by this much, so that it is not made again and again. */
 const leastBytes = 64 * 2 ** 20;
 
 /**
  * Takes apart what has expired in the trash, a bounded part of it in each transaction. When nodes run short of room the oldest items expire early: as many as their
- * content frees what is missing, and no more until that had the time to reach the disks.
+ * content frees what is missing, and no more until that had about a minute to become room.
  */
 export class TrashCollector {
   readonly #deps: TrashCollectorDependencies;
@@ -92,6 +92,7 @@ export class TrashCollector {
     );
     if (items === 0) return;
     logger.info('room runs short: the oldest items of the trash go early', { items, bytes });
-    this.#freeing = [...this.#freeing, { bytes, untilMs: now + config.gcGraceMs + freeingMs }];
+    const untilMs = now + Math.min(config.gcGraceMs, shortGraceMs) + freeingMs;
+    this.#freeing = [...this.#freeing, { bytes, untilMs }];
   }
 }
