@@ -38,6 +38,7 @@ export class TreeCopy {
   /** Directories to be copied, the deepest last: their number grows with the depth and with what one transaction finds, not with the tree. */
   readonly #tasks: Task[] = [];
   readonly #failures: CopyFailure[] = [];
+  #failuresUnnamed = 0;
 
   constructor(database: Database, writes: GroupCommit, request: CopyRequest) {
     this.#database = database;
@@ -60,7 +61,7 @@ export class TreeCopy {
         rows: 1,
         decide: (draft) => decidePublication(draft, hidden, request),
       });
-      return { isNew, failures: this.#failures };
+      return { isNew, failures: this.#failuresTold() };
     } catch (error) {
       await this.#abandon(hidden.id);
       throw error;
@@ -96,8 +97,19 @@ export class TreeCopy {
     }
     for (const { directories, failures } of copied) {
       for (const directory of directories) this.#tasks.push({ ...directory, after: '' });
-      this.#failures.push(...failures.slice(0, failuresMax - this.#failures.length));
+      const named = failures.slice(0, failuresMax - this.#failures.length);
+      this.#failures.push(...named);
+      this.#failuresUnnamed += failures.length - named.length;
     }
+  }
+
+  /** The copy itself stands for those that are not named. */
+  #failuresTold(): CopyFailure[] {
+    const more = this.#failuresUnnamed;
+    if (more === 0) return this.#failures;
+    const { to } = this.#request;
+    const text = `${more} more parts failed; the first ${failuresMax} are named.`;
+    return [...this.#failures, { path: to, error: new StoreError('conflict', text) }];
   }
 
   /** As many names as make about so many rows, and one at least. */

@@ -30,7 +30,7 @@ export interface CopyFailure {
 export interface CopyOutcome {
   /** False when something at `to` was replaced. */
   readonly isNew: boolean;
-  /** The first 1 000 of them. */
+  /** The first 1 000 of them; where more failed, a last one for `to` says how many. */
   readonly failures: readonly CopyFailure[];
 }
 

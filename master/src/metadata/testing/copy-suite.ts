@@ -340,6 +340,30 @@ export function describeCopying(open: OpenMetadata): void {
     ]);
     expect(await namesIn(repository, to)).toEqual([`/${name}`, '/short']);
   });
+
+  it('counts the parts that failed beyond those that it names', async () => {
+    const { repository } = harness();
+    const directory = newDirectory();
+    const name = 'n'.repeat(240);
+    const names = Array.from({ length: 1_003 }, (_, index) => `${name}-${index}`);
+    for (let from = 0; from < names.length; from += 100) {
+      await repository.bindFiles(
+        names.slice(from, from + 100).map((one) => bindRequest(`${directory}/from/${one}`)),
+      );
+    }
+    await bind(repository, `${directory}/from/short`);
+    const at = `${directory}/${Array(15).fill('d'.repeat(250)).join('/')}`;
+    const to = `${at}/${'t'.repeat(pathMaxBytes - at.length - 100)}`;
+    await repository.makeDirectory(path(at));
+    const { failures } = await copy(repository, `${directory}/from`, to);
+    expect(failures).toHaveLength(1_001);
+    expect(new Set(failures.map((failure) => failure.path)).size).toBe(1_001);
+    expect(failures.at(-1)).toEqual({
+      path: to,
+      error: expect.objectContaining({ message: expect.stringMatching(/^3 more parts failed/) }),
+    });
+    expect(await namesIn(repository, to)).toEqual(['/short']);
+  });
 }
 
 const move = (repository: MetadataRepository, from: string, to: string) =>

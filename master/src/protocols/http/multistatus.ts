@@ -9,7 +9,7 @@ export interface FailedPart {
   readonly error: unknown;
 }
 
-/** The body of a 207 (RFC 4918 section 13): which parts failed, and why. Parts that are not named were done. */
+/** The body of a 207 (RFC 4918 section 13): which parts failed, and why. Parts that are not named were done, but for those that a last part counts. */
 export function multistatusOf(parts: readonly FailedPart[]): string {
   return `<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n${parts.map(responseOf).join('')}</D:multistatus>\n`;
 }
