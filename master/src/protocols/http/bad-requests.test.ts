@@ -217,6 +217,24 @@ const bad: readonly [string, string, number, string, { headers?: string[]; body?
   ['a format that is none', 'GET /fs/?format=xml', 400, 'invalid-request'],
   ['a log without end', 'GET /api/v1/log?limit=-1', 400, 'invalid-request'],
   ['a form that is none', 'POST /fs/dir/', 400, 'invalid-request', { body: 'x' }],
+  ...[
+    'PUT /fs/kept.txt',
+    'PUT /fs/new',
+    'DELETE /fs/kept.txt',
+    'DELETE /fs/dir/',
+    'MKCOL /fs/new/',
+    'MOVE /fs/kept.txt',
+    'COPY /fs/dir/',
+  ].map((line): (typeof bad)[number] => [
+    'a condition of locks',
+    line,
+    412,
+    'precondition-failed',
+    {
+      headers: ['If: (<urn:uuid:1> ["tag"])', 'Destination: /fs/new'],
+      ...(line.startsWith('PUT') ? { body: 'x' } : {}),
+    },
+  ]),
   ['MKCOL with a body', 'MKCOL /fs/other/', 415, 'unsupported-media-type', { body: 'x' }],
 ];
 

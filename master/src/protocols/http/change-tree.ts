@@ -2,7 +2,7 @@ import { type FilePath, rootPath, StoreError } from '@dfs/shared';
 import type { RemoveOptions } from '../../files/tree-types.ts';
 import type { BindCondition, Entry } from '../../metadata/metadata-repository.ts';
 import { fsUrlOf } from './answers.ts';
-import { readWriteCondition, writeConditionOf } from './conditions.ts';
+import { readWriteCondition, refuseIf, writeConditionOf } from './conditions.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { nothingAt } from './lookup.ts';
@@ -67,6 +67,7 @@ export async function makeDirectory(front: Front, exchange: Exchange): Promise<v
   if (Number(length) > 0 || request.headers['transfer-encoding'] !== undefined) {
     throw new StoreError('unsupported-media-type', 'MKCOL takes no body.', { hint: 'Send none.' });
   }
+  refuseIf(request.headers);
   const parents = isWanted(exchange.query, 'parents', false);
   const before = await metadata.findEntry(path);
   const isNew = before === undefined ? (await files.makeDirectory(path, { parents })).isNew : false;

@@ -63,8 +63,17 @@ export function isRangeWanted(
   return dateOf(text) === modified && secondsOf(nowMs) - modified >= 1;
 }
 
+/** Rejects with `precondition-failed` for the `If` of RFC 4918 section 10.4: to change something in spite of a condition that was not judged would be to lie. */
+export function refuseIf(headers: IncomingHttpHeaders): void {
+  if (headers['if'] === undefined) return;
+  throw new StoreError('precondition-failed', 'The header If is not judged: nothing is locked.', {
+    hint: 'Leave it out, or use If-Match with an entity tag.',
+  });
+}
+
 /** The entity-tag conditions of a PUT or DELETE, which the store judges in the transaction that binds or removes the name. */
 export function readWriteCondition(headers: IncomingHttpHeaders): BindCondition {
+  refuseIf(headers);
   const ifMatch = parseEntityTags('If-Match', headers['if-match']);
   const ifNoneMatch = parseEntityTags('If-None-Match', headers['if-none-match']);
   return {
