@@ -122,6 +122,7 @@ function printReport(report: RestoreReport): void {
     for (const { path, why } of report.doubtful.files.slice(0, pathsShown)) {
       print(`  ${shown(path)}  ${shown(why)}`);
     }
+    printMore(report.doubtful.count);
   }
   if (report.unknownBlobs > 0) {
     print(
@@ -143,5 +144,9 @@ function printPaths(what: string, { count, paths }: RestoredPaths): void {
   if (count === 0) return;
   print(`\n${what} (${count}):`);
   for (const path of paths.slice(0, pathsShown)) print(`  ${shown(path)}`);
+  printMore(count);
+}
+
+function printMore(count: number): void {
   if (count > pathsShown) print(`  … and ${count - pathsShown} more (--json shows more)`);
 }

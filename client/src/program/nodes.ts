@@ -13,7 +13,7 @@ export function addNodeCommands(program: Command, session: Session): void {
     .addOption(json())
     .addHelpText(
       'after',
-      '\nExit codes for cron: 0 all is whole, 8 copies are missing and on their way, 9 something cannot be read now,\n6 the store does not answer or waits for its database.\n\nExample:\n  dfs status || mail -s "dfs" admin@example.org',
+      '\nExit codes for cron: 0 all is whole, 8 copies are missing and on their way, 9 something cannot be read now,\n6 the store does not answer or waits for its database. A node counts as away after DFS_NODE_TIMEOUT of silence.\n\nExample:\n  dfs status || mail -s "dfs" admin@example.org',
     )
     .action(async (options) => {
       const { status } = await import('../commands/status.ts');

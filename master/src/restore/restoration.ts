@@ -66,7 +66,7 @@ export class Restoration {
     const mended = await restore.mend();
     const inventories = await this.#readInventories();
     tell({ step: 'deriving', message: 'Counting copies and sizes.', done: 0 });
-    const hasHole = plan.isTorn || mended.orphans + mended.namesWithoutContent.length > 0;
+    const hasHole = plan.isTorn || mended.orphans.count + mended.namesWithoutContent.count > 0;
     await restore.derive({ isSure: !hasHole });
     await this.#rememberNodes();
     const lastRecordAtMs = journal.lastAtMs ?? baseAtMs;
@@ -85,14 +85,16 @@ export class Restoration {
     });
     this.#warnOfJournal(journal, lastRecordAtMs);
     this.#warnOfNodes(inventories, reached);
-    if (mended.namesWithoutContent.length > 0) {
+    if (mended.namesWithoutContent.count > 0) {
+      const { count, names } = mended.namesWithoutContent;
+      const first = `${names.slice(0, 10).join(', ')}${count > 10 ? ', …' : ''}`;
       this.#warnings.push(
-        `The journal has a hole: ${mended.namesWithoutContent.length} names had no content and are gone (${mended.namesWithoutContent.slice(0, 10).join(', ')}).`,
+        `The journal has a hole: ${count} names had no content and are gone (${first}).`,
       );
     }
-    if (mended.orphans > 0) {
+    if (mended.orphans.count > 0) {
       this.#warnings.push(
-        `The journal has a hole: ${mended.orphans} files and directories whose place is not known are below /.restored/.`,
+        `The journal has a hole: ${mended.orphans.count} files and directories whose place is not known are below /.restored/.`,
       );
     }
     const differences =
@@ -124,7 +126,13 @@ export class Restoration {
         paths: withoutCopy,
       },
       found: { count: placed.found.count, paths: placed.found.items },
-      doubtful: { count: placed.doubtful.count, files: placed.doubtful.items },
+      doubtful: {
+        count: mended.orphans.count + placed.doubtful.count,
+        files: [
+          ...mended.orphans.paths.map((path) => ({ path, why: 'its directory is not known' })),
+          ...placed.doubtful.items,
+        ].slice(0, pathsListedMax),
+      },
       contested: { count: placed.contested.count, paths: placed.contested.items },
       unknownBlobs: placed.unknownBlobs,
       seconds: Math.round(this.#deps.clock.monotonic() - startedAtMs) / 1_000,

@@ -167,6 +167,24 @@ it('tells of a node that did not answer, and of one that broke off', async () =>
   expect(report.nodes.map(({ problem }) => problem !== undefined)).toEqual([true, true]);
 });
 
+it('tells all that it put aside and that has no content, beyond what it names', async () => {
+  await store(live, '/a');
+  await nodes[0]?.keep();
+  const { restore: ownRestore } = own;
+  const mend = ownRestore.mend.bind(ownRestore);
+  ownRestore.mend = async () => ({
+    ...(await mend()),
+    namesWithoutContent: { count: 1_234, names: ['x'] },
+    orphans: { count: 2_345, paths: ['/.restored/lost-1'] },
+  });
+  const report = await restore();
+  expect(report.doubtful).toEqual({
+    count: 2_345,
+    files: [{ path: '/.restored/lost-1', why: 'its directory is not known' }],
+  });
+  expect(report.warnings.join('\n')).toMatch(/1234 names had no content/);
+});
+
 it('stays unfinished when it fails midway, and succeeds the next time', async () => {
   await store(live, '/a');
   const [node] = nodes as [Node, Node];

@@ -25,7 +25,8 @@ export async function mend(
   nowMs: number,
   journal: Journalled,
 ): Promise<Mended> {
-  const namesWithoutContent: string[] = [];
+  const names: string[] = [];
+  let count = 0;
   const change = (images: readonly RowImage[]) =>
     database.transaction(async (sql) => {
       await applyImages(sql, images);
@@ -33,13 +34,13 @@ export async function mend(
     });
   for await (const page of pagesOf(database, nameWithoutContent)) {
     await change(page.map(entryGone));
-    namesWithoutContent.push(...page.map((entry) => entry.name));
-    namesWithoutContent.length = Math.min(namesWithoutContent.length, namesShownMax);
+    count += page.length;
+    names.push(...page.slice(0, namesShownMax - names.length).map((entry) => entry.name));
   }
   const orphans = await adoptOrphans(database, nowMs, change);
   await mendContents(database, change);
   await mendTrash(database, nowMs, change);
-  return { namesWithoutContent, orphans };
+  return { namesWithoutContent: { count, names }, orphans };
 }
 
 const nameWithoutContent = `e.kind = 'file' and (e.file_id is null
@@ -64,27 +65,31 @@ async function* pagesOf(database: Database, where: string): AsyncGenerator<Entry
   }
 }
 
-async function adoptOrphans(database: Database, nowMs: number, change: Change): Promise<number> {
-  let orphans = 0;
-  let home: EntryId | undefined;
+async function adoptOrphans(
+  database: Database,
+  nowMs: number,
+  change: Change,
+): Promise<Mended['orphans']> {
+  const paths: string[] = [];
+  let count = 0;
+  let home: { readonly id: EntryId; readonly name: string } | undefined;
   const adopt = async (page: readonly Entry[]) => {
     home ??= await restoredDirectory(database, nowMs, change);
-    const parentId = home;
-    await change(
-      page.map((entry) =>
-        entryImage({
-          ...entry,
-          parentId,
-          name: `${entry.name.slice(0, 50).toWellFormed()}-${entry.id}`,
-        }),
-      ),
-    );
-    orphans += page.length;
+    const { id: parentId, name: parentName } = home;
+    const adopted = page.map((entry) => ({
+      ...entry,
+      parentId,
+      name: `${entry.name.slice(0, 50).toWellFormed()}-${entry.id}`,
+    }));
+    await change(adopted.map(entryImage));
+    count += page.length;
+    const shown = adopted.slice(0, namesShownMax - paths.length);
+    paths.push(...shown.map(({ name }) => `/${parentName}/${name}`));
   };
   for await (const page of pagesOf(database, withoutParent)) await adopt(page);
   // A ring of directories has parents, but no way leads to it.
   for await (const [entry] of pagesOf(database, unreachable)) if (entry) await adopt([entry]);
-  return orphans;
+  return { count, paths };
 }
 
 const unreachable = `e.kind = 'directory' and e.id not in (
@@ -98,12 +103,12 @@ async function restoredDirectory(
   database: Database,
   nowMs: number,
   change: Change,
-): Promise<EntryId> {
+): Promise<{ readonly id: EntryId; readonly name: string }> {
   const [there] = await database.rows<{ id: EntryId; kind: string }>(
     'select id, kind from entries where parent_id = ? and name = ?',
     [rootId, restoredName],
   );
-  if (there?.kind === 'directory') return there.id;
+  if (there?.kind === 'directory') return { id: there.id, name: restoredName };
   const id = newEntryId();
   const entry: Entry = {
     id,
@@ -115,7 +120,7 @@ async function restoredDirectory(
     visibility: 'private',
   };
   await change([entryImage(entry)]);
-  return id;
+  return entry;
 }
 
 /** Contents that no name holds, and lists of blobs without a content: their blobs are left to collection. */

@@ -42,10 +42,10 @@ export interface CopiesAdded {
 }
 
 export interface Mended {
-  /** Names whose content is not known: they are gone. */
-  readonly namesWithoutContent: readonly string[];
-  /** Directories and files whose parent is not known: they were put below `/.restored/`. */
-  readonly orphans: number;
+  /** Names whose content is not known, at most the first 1 000 of so many: they are gone. */
+  readonly namesWithoutContent: { readonly count: number; readonly names: readonly string[] };
+  /** Directories and files whose parent is not known, at most the first 1 000 of so many, by the paths below `/.restored/` where they were put. */
+  readonly orphans: { readonly count: number; readonly paths: readonly string[] };
 }
 
 /**

@@ -78,7 +78,10 @@ export function describeRestores(open: OpenMetadata): void {
       await restore.begin('whole');
       await load(copy.repository, await snapshotImages(live.repository));
       await restore.adopt({ clusterId: newClusterId(), epoch: 7 }, 5);
-      expect(await restore.mend()).toEqual({ namesWithoutContent: [], orphans: 0 });
+      expect(await restore.mend()).toEqual({
+        namesWithoutContent: { count: 0, names: [] },
+        orphans: { count: 0, paths: [] },
+      });
       const held = listed(live.repository, blobId, 'hello', { storedAtMs: 5 });
       expect(await restore.addCopies(nodeB, [held])).toMatchObject({ known: 1, unknown: 0 });
       expect(await restore.addCopies(nodeA, [{ ...held, storedAtMs: 9 }])).toMatchObject({
@@ -175,8 +178,10 @@ export function describeRestores(open: OpenMetadata): void {
       ]);
       await restore.adopt(repository.identity(), 9);
       const mended = await restore.mend();
-      expect(mended.namesWithoutContent).toHaveLength(1);
-      expect(mended.orphans).toBe(1);
+      expect(mended.namesWithoutContent).toMatchObject({ count: 1 });
+      expect(mended.namesWithoutContent.names).toHaveLength(1);
+      expect(mended.orphans.count).toBe(1);
+      const [adopted] = mended.orphans.paths;
       await restore.derive({ isSure: false });
       await restore.end();
       await expectNoContradictions(harness, 'mended');
@@ -184,7 +189,8 @@ export function describeRestores(open: OpenMetadata): void {
       expect(
         await harness.rows('select id from blobs where unreferenced_since is not null'),
       ).toEqual([]);
-      expect(await repository.findEntry(path('/.restored'))).toBeDefined();
+      expect(adopted).toMatch(/^\/\.restored\//);
+      expect(await repository.findEntry(path(adopted as string))).toBeDefined();
       const records = await repository.journalRecords(10, 10);
       expect(records.flatMap((record) => record.images)).not.toHaveLength(0);
     }),
