@@ -104,7 +104,7 @@ export class Restoration {
             tell({ step: 'comparing', message: 'Comparing with the database.', done: paths }),
           );
     const counts = await target.counts();
-    const withoutCopy = await restore.pathsWithoutCopy(pathsListedMax);
+    const withoutCopy = await restore.filesWithoutCopy(pathsListedMax);
     // Last: from here on the master serves it.
     await restore.end();
     return {
@@ -121,10 +121,7 @@ export class Restoration {
       files: counts.files,
       directories: counts.directories,
       bytes: counts.logicalBytes,
-      withoutCopy: {
-        count: withoutCopy.length < pathsListedMax ? withoutCopy.length : counts.blobsWithoutCopy,
-        paths: withoutCopy,
-      },
+      withoutCopy,
       found: { count: placed.found.count, paths: placed.found.items },
       doubtful: {
         count: mended.orphans.count + placed.doubtful.count,

@@ -135,11 +135,17 @@ export class KnexMetadataRestore implements MetadataRestore {
     return this.#found.atNextPath(after);
   }
 
-  async pathsWithoutCopy(limit: number): Promise<readonly string[]> {
+  async filesWithoutCopy(
+    limit: number,
+  ): Promise<{ readonly count: number; readonly paths: readonly string[] }> {
     const { database } = this.#parts;
+    const lost = `b.unreferenced_since is null
+       and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored')`;
+    const [files] = await database.rows<{ count: number | string }>(
+      `select count(distinct fb.file_id) as count from blobs b join file_blobs fb on fb.blob_id = b.id where ${lost}`,
+    );
     const rows = await database.rows<{ id: BlobId }>(
-      `select b.id from blobs b where b.unreferenced_since is null
-       and not exists (select 1 from replicas r where r.blob_id = b.id and r.state = 'stored') order by b.id limit ?`,
+      `select b.id from blobs b where ${lost} order by b.id limit ?`,
       [limit],
     );
     const ids = rows.map((row) => row.id);
@@ -148,7 +154,7 @@ export class KnexMetadataRestore implements MetadataRestore {
       ids,
       async (missing, read) => new Map(await read(missing)),
     );
-    return [...new Set(paths.values())].sort();
+    return { count: Number(files?.count ?? 0), paths: [...new Set(paths.values())].sort() };
   }
 
   async end(): Promise<void> {

@@ -77,7 +77,9 @@ export interface MetadataRestore {
   foundAtNextPath(
     after?: string,
   ): Promise<{ readonly key: string; readonly files: readonly FoundFile[] } | undefined>;
-  /** Names of files with a blob that no node is known to hold, at most so many. */
-  pathsWithoutCopy(limit: number): Promise<readonly string[]>;
+  /** Files with a blob that no node is known to hold: how many, and the names of those of the first so many blobs. */
+  filesWithoutCopy(
+    limit: number,
+  ): Promise<{ readonly count: number; readonly paths: readonly string[] }>;
   end(): Promise<void>;
 }

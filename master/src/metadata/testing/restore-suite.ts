@@ -197,6 +197,21 @@ export function describeRestores(open: OpenMetadata): void {
   );
 
   it(
+    'counts the files of which no copy is known, beyond those that it names',
+    onTwoDatabases(open, async (live, copy) => {
+      for (const name of ['/a', '/b', '/c']) await bind(live.repository, name);
+      await copy.repository.restore.begin('whole');
+      await load(copy.repository, await snapshotImages(live.repository));
+      const { restore } = copy.repository;
+      await restore.adopt(live.repository.identity(), 3);
+      await restore.derive({ isSure: true });
+      const { count, paths } = await restore.filesWithoutCopy(2);
+      expect([count, paths.length]).toEqual([3, 2]);
+      await restore.end();
+    }),
+  );
+
+  it(
     'sets copies of unknown blobs aside, whole files at a time',
     onNewDatabase(open, async ({ repository }) => {
       const { restore } = repository;
