@@ -38,7 +38,12 @@ export function sweepCopies(
     prepare: async (sql) => {
       page = await readPage(sql, configuredCopies, Math.max(1, Math.min(rowsMax, limit)));
     },
-    decide: (draft) => (page ? decideSweep(draft, page) : { looked: 0, raised: 0, lowered: 0 }),
+    decide: (draft) => {
+      if (page) return decideSweep(draft, page);
+      // Alone in its batch: nothing was asked for meanwhile.
+      writes.mayHaveSweeps = false;
+      return { looked: 0, raised: 0, lowered: 0 };
+    },
   });
 }
 

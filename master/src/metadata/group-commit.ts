@@ -61,6 +61,9 @@ export class GroupCommit {
     this.#parts = parts;
   }
 
+  /** False when no directory waits to be swept: then nothing that moves can have been passed over. */
+  mayHaveSweeps = true;
+
   /** Of the newest row of the journal that is committed. */
   get journalNumber(): number {
     return this.#journalNumber;
@@ -90,6 +93,9 @@ export class GroupCommit {
   resume(): void {
     // Whatever was known of the tables may be wrong now.
     this.#session = 0;
+    // A restore may begin the journal anew.
+    this.#journalNumber = 0;
+    this.mayHaveSweeps = true;
     this.#parts.caches.clear();
     this.#isSuspended = false;
   }
@@ -138,6 +144,7 @@ export class GroupCommit {
     }
     const isLonger = written.journalNumber > this.#journalNumber;
     this.#journalNumber = written.journalNumber;
+    this.mayHaveSweeps ||= written.draft.sweeps.changes().some(({ after }) => after !== null);
     // Before anyone hears of it: who knows that a write took place must read it.
     this.#parts.caches.accept(written.draft);
     this.#parts.caches.settle();
@@ -152,6 +159,7 @@ export class GroupCommit {
       nowMs: clock.now(),
       configuredCopies,
       lostNodes: this.lostNodes,
+      mayHaveSweeps: this.mayHaveSweeps,
       directoryOf: (key) => {
         const entry = caches.entries.get(key);
         return entry?.kind === 'directory' ? entry : undefined;
@@ -180,7 +188,9 @@ export class GroupCommit {
     const [row] = await sql.rows<{ number: number | null }>(
       'select max(number) as number from changes',
     );
-    this.#journalNumber = row?.number ?? 0;
+    const number = row?.number ?? 0;
+    if (number < this.#journalNumber) throw commitsLost(number, this.#journalNumber);
+    this.#journalNumber = number;
     this.#parts.caches.clear();
     this.#session = session;
   }
@@ -211,6 +221,16 @@ function settle(batch: readonly Waiting[], outcomes: readonly Outcome[]): void {
     else reject(outcome?.error);
   }
 }
+
+/** What was acknowledged is not there any more: a standby took over that had not got it, or another database stands in its place. */
+const commitsLost = (number: number, known: number) =>
+  new StoreError(
+    'unavailable',
+    `The metadata database ends at change ${number}, and change ${known} was committed: it has lost changes.`,
+    {
+      hint: 'Bring back the database that has them, or start the master anew and run "dfs restore".',
+    },
+  );
 
 const closed = () => new StoreError('unavailable', 'The metadata database is closed.');
 const beingRestored = () =>

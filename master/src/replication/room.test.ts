@@ -18,6 +18,12 @@ describe('roomIsShort', () => {
     ['all are full', [node(0), node(0)], 1, true],
     ['the only one with room is down', [node(0), node(500, 'down')], 1, true],
     ['the only one with room is on its way out', [node(0), node(500, 'draining')], 1, true],
+    [
+      'most are away and a full one is left',
+      [node(90), node(500, 'suspect'), node(500, 'down')],
+      2,
+      false,
+    ],
     ['a full one is down', [node(500), node(500), node(0, 'down')], 2, false],
     ['all are down', [node(0, 'down'), node(0, 'suspect')], 2, false],
   ])('when %s', (_case, nodes, copies, expected) => {

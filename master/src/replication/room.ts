@@ -26,7 +26,10 @@ export const bytesShortOfRoom = (nodes: readonly NodeSnapshot[]): number =>
  * can be given up early goes then. A single full node is no shortage while enough others have room. Pure.
  */
 export function roomIsShort(nodes: readonly NodeSnapshot[], copies: number): boolean {
-  const takers = nodes.filter((node) => node.state === 'up');
+  const staying = nodes.filter(({ state }) => state !== 'draining' && state !== 'removed');
+  const takers = staying.filter((node) => node.state === 'up');
+  // Nodes that are away for a while have not taken their room with them.
+  if (takers.length < Math.min(copies, staying.length)) return false;
   const roomy = takers.filter((node) => !isShortOfRoom(node));
   return roomy.length < Math.min(copies, takers.length);
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
+import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
 import { JournalWatch } from './journal-watch.ts';
@@ -7,6 +8,7 @@ import { restAfter } from './rest.ts';
 
 export interface CopiesSweepDependencies {
   readonly metadata: Pick<MetadataRepository, 'sweepCopies' | 'journalNumber'>;
+  readonly nodes: Pick<NodeDirectory, 'recovery' | 'isConfirmed'>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Some blobs want more copies than before: they are missing now. */
@@ -43,7 +45,9 @@ export class CopiesSweep {
   }
 
   async step(signal?: AbortSignal): Promise<undefined> {
-    const { metadata, clock, onRaised, onLowered } = this.#deps;
+    const { metadata, nodes, clock, onRaised, onLowered } = this.#deps;
+    // Of an old database nothing is to be changed before it is known to be old.
+    if (nodes.recovery() !== undefined || !nodes.isConfirmed()) return;
     const change = this.#watch.look();
     if (change === undefined) return;
     for (;;) {

@@ -95,7 +95,7 @@ export function decideCopyPage(
 /** Gives the hidden copy its place. The source must still be at its own. */
 export function decidePublication(
   draft: Draft,
-  { id, sourceId, copies }: HiddenCopy,
+  { id, sourceId }: HiddenCopy,
   request: CopyRequest,
 ): { isNew: boolean } {
   const { from, to } = request;
@@ -110,7 +110,8 @@ export function decidePublication(
   const entry = relocate(draft, hidden, { parentId: parent.id, name: baseNameOf(to) });
   draft.trash.set(id, null);
   draft.journalise(trashGone(id));
-  if (copiesAt([...parents, entry], draft.configuredCopies) !== copies) sweepLater(draft, entry);
+  // Names that are hidden want nothing: a sweep that came by meanwhile may have lowered what the copies share.
+  sweepLater(draft, entry);
   return { isNew: existing === null };
 }
 

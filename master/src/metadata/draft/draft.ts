@@ -37,6 +37,8 @@ export interface DraftParts {
   readonly configuredCopies: number;
   /** Copies on these do not count as living. */
   readonly lostNodes?: ReadonlySet<NodeId>;
+  /** Directories may wait to be swept: what moves may be passed over by them. By default they may. */
+  readonly mayHaveSweeps?: boolean;
   /** A directory that is known to be in the database, by `entryKeyOf`. */
   readonly directoryOf?: (key: string) => Entry | undefined;
 }
@@ -51,6 +53,8 @@ export class Draft {
   readonly configuredCopies: number;
   /** Copies on these do not count as living. */
   readonly lostNodes: ReadonlySet<NodeId>;
+  /** What moves may be passed over by a sweep of copies that is under way. */
+  readonly mayHaveSweeps: boolean;
   readonly #undo: UndoLog = [];
   /** By `entryKeyOf`. */
   readonly entries: DraftEntries;
@@ -75,10 +79,12 @@ export class Draft {
   readonly log: LogRow[] = [];
   #images: Image[] = [];
 
-  constructor({ nowMs, configuredCopies, directoryOf, lostNodes = new Set() }: DraftParts) {
+  constructor(parts: DraftParts) {
+    const { nowMs, configuredCopies, directoryOf, lostNodes = new Set() } = parts;
     this.nowMs = nowMs;
     this.configuredCopies = configuredCopies;
     this.lostNodes = lostNodes;
+    this.mayHaveSweeps = parts.mayHaveSweeps ?? true;
     this.entries = new DraftEntries(this.#undo, directoryOf);
   }
 

@@ -301,4 +301,26 @@ export function describeCopiesWanted(open: OpenMetadata): void {
       await expectNoContradictions(own, 'after copies were set');
     }),
   );
+
+  describe('while a sweep is under way', () => {
+    it('follow what moves from where it has not been to where it was', async () => {
+      const { repository } = harness();
+      const directory = newDirectory();
+      const blobs: BlobId[] = [];
+      for (let i = 0; i < 6; i += 1) {
+        blobs.push(await bindPlain(repository, `${directory}/m${i}`));
+        blobs.push(await bindPlain(repository, `${directory}/zdir/f${i}`));
+      }
+      await repository.setCopies(path(directory), 3);
+      // It stands among the names that begin with m.
+      await repository.sweepCopies(4);
+      await repository.moveEntry({
+        from: path(`${directory}/zdir`),
+        to: path(`${directory}/adir`),
+        overwrite: false,
+      });
+      await sweepAll(repository, 4);
+      for (const blob of blobs) expect(await wantedOf(harness(), blob)).toBe(3);
+    });
+  });
 }
