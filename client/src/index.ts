@@ -1,5 +1,23 @@
 /** What programs may use: the store's tree as a class, and where a user's store is. */
-export type { StreamedAnswer } from './api.ts';
+export {
+  type EntryId,
+  type FilePath,
+  type FoundEntry,
+  type ListAnswerEntry,
+  type NodeAnswer,
+  type NodeName,
+  type PutAnswer,
+  type RebalanceAnswer,
+  type StatAnswer,
+  type StatusAnswer,
+  StoreError,
+  type StoreErrorKind,
+  type TrashEmptyRequest,
+  type TrashItem,
+  type TrashRestoreRequest,
+  type UsageAnswer,
+} from '@dfs/shared';
+export { StoreApi, type StreamedAnswer } from './api.ts';
 export { type ClientConfig, readClientConfig } from './client-config.ts';
 export {
   type CopyResult,

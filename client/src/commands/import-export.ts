@@ -104,7 +104,7 @@ const transferOf = (
 });
 
 function finish(transfer: TreeTransfer, report: MirrorReport): void {
-  const { direction, local, remote, isDryRun, isJson } = transfer;
+  const { session, direction, local, remote, isDryRun, isJson } = transfer;
   const title =
     direction === 'push'
       ? `import of ${shown(local)} to ${shown(remote)}`
@@ -119,6 +119,7 @@ function finish(transfer: TreeTransfer, report: MirrorReport): void {
     namesPaths: false,
     target,
     facts,
+    environment: session.environment,
   });
 }
 

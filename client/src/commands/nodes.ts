@@ -11,11 +11,14 @@ interface JsonOption {
 export async function listNodes(api: StoreApi, { json }: JsonOption): Promise<void> {
   const nodes = await new Nodes(api).list();
   if (json) return printJson(nodes);
+  const hasZones = nodes.some(({ zone }) => zone !== undefined);
+  const whereZones = (text: string) => (hasZones ? [text] : []);
   printTable(
-    ['NODE', 'STATE', 'ADDRESS', 'USED', 'FREE', 'ID'],
+    ['NODE', 'STATE', ...whereZones('ZONE'), 'ADDRESS', 'USED', 'FREE', 'ID'],
     nodes.map((node) => [
       node.name,
       stateText(node),
+      ...whereZones(node.zone ?? '-'),
       node.url,
       bytesText(node.used),
       bytesText(node.free),

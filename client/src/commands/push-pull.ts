@@ -69,6 +69,7 @@ async function synchronise(
       namesPaths: true,
       target,
       facts,
+      environment: session.environment,
     });
   } finally {
     await state.close();

@@ -79,6 +79,7 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--url <url>', 'DFS_NODE_URL', 'where others reach it'],
       ['--public-url <url>', 'DFS_NODE_PUBLIC_URL', 'where clients are sent to'],
       ['--zone <zone>', 'DFS_ZONE', 'copies are spread over zones'],
+      ['--heartbeat-every <time>', 'DFS_HEARTBEAT_EVERY', 'how often it reports at first'],
       ['--upload-idle <time>', 'DFS_UPLOAD_IDLE', 'how long a sender may pause'],
       ['--reserve-bytes <size>', 'DFS_RESERVE_BYTES', 'room that is kept back'],
       ['--scrub-every <time>', 'DFS_SCRUB_EVERY', 'each blob is read again within this time'],

@@ -39,6 +39,7 @@ function addLookingAround(program: Command, session: Session): void {
     .option('-S, --size', 'largest first')
     .option('-r, --reverse', 'in reverse order')
     .option('-a, --all', 'as always: names that start with a dot are never hidden')
+    .option('-1, --one', 'as always: one name a line')
     .addOption(json())
     .addHelpText(
       'after',
@@ -58,6 +59,7 @@ Examples:
     .helpOption('--help', 'display help for command')
     .argument('[path...]', `${pathsHelp} (default: the current directory)`)
     .option('-L, --level <n>', 'only so many levels deep', wholeNumber(1, 4_096))
+    .option('-a, --all', 'as always: names that start with a dot are never hidden')
     .option('-d, --only-directories', 'directories alone')
     .option('-s, --size', 'sizes of files as well')
     .option('-h, --human-readable', 'the same, such as 1.5 MiB')
@@ -116,6 +118,7 @@ Examples:
     .argument('[path...]', `${pathsHelp} (default: the current directory)`)
     .option('-s, --summarize', 'only the sum of each path; asks for no more, however large it is')
     .option('-h, --human-readable', 'sizes such as 1.5 MiB')
+    .option('-b, --bytes', 'as always: in bytes')
     .option('-k, --kibibytes', 'in KiB instead of bytes')
     .option('-d, --max-depth <n>', 'directories so deep', wholeNumber(0, 4_096))
     .option('-a, --all', 'files too')
@@ -206,7 +209,8 @@ function addMoving(program: Command, session: Session): void {
     lastCounts(command, 'onTaken', ['force', 'interactive', 'no-clobber']);
     return command;
   };
-  const trashText = 'What is replaced goes to the trash.';
+  const trashText =
+    'What is replaced goes to the trash, unless the store keeps no trash (DFS_TRASH_TTL=0).';
   transfer(program.command('cp'))
     .description('copy files and directories; no byte is moved')
     .option('-r, --recursive', 'directories with all that is in them')
@@ -272,7 +276,8 @@ function addRemoving(program: Command, session: Session): void {
   rm.addHelpText(
     'after',
     `
-What is removed goes to the trash: "dfs trash restore PATH" brings it back, for DFS_TRASH_TTL (a day by default).
+What is removed goes to the trash: "dfs trash restore PATH" brings it back, for DFS_TRASH_TTL (a day by default),
+unless the store keeps no trash (DFS_TRASH_TTL=0).
 A directory goes at once, however much is in it. Of -f, -i and -I the last one counts.
 ${patternsText}
 Examples:

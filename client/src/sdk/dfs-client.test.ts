@@ -125,6 +125,30 @@ describe('the client', () => {
     ]);
   });
 
+  it('moves, copies and removes on condition of the content', async () => {
+    const md5 = '5d41402abc4b2a76b9719d911017c592';
+    const { client, heard } = await serve(says(204, ''));
+    await client.move('/a', '/b', { ifMatch: md5 });
+    await client.copy('/a', '/b', { ifMatch: md5 });
+    await client.remove('/a', { ifMatch: md5 });
+    await client.remove('/a');
+    expect(heard.map(({ headers }) => headers['if-match'])).toEqual([
+      `"${md5}"`,
+      `"${md5}"`,
+      `"${md5}"`,
+      undefined,
+    ]);
+  });
+
+  it('says when the content is another', async () => {
+    const error = { code: 'precondition-failed', message: '/a has another content.' };
+    const { client } = await serve(says(412, { error }));
+    const failure = { kind: 'precondition-failed' };
+    await expect(client.move('/a', '/b', { ifMatch: 'x' })).rejects.toMatchObject(failure);
+    await expect(client.copy('/a', '/b', { ifMatch: 'x' })).rejects.toMatchObject(failure);
+    await expect(client.remove('/a', { ifMatch: 'x' })).rejects.toMatchObject(failure);
+  });
+
   it('lists page after page, also of a name that needs encoding', async () => {
     const { client, heard } = await serve(({ line }, response) => {
       const after = new URL(line.split(' ')[1] ?? '', 'http://x').searchParams.get('after');

@@ -82,25 +82,33 @@ export class DfsClient {
     return { isNew: status === 201 };
   }
 
-  /** Moves or renames a file or a whole directory. What it replaces goes to the trash; without `overwrite` a taken name rejects with `precondition-failed`. */
+  /** Moves or renames a file or a whole directory. What it replaces goes to the trash; without `overwrite` a taken name rejects with `precondition-failed`; so does, with `ifMatch`, a source of another MD5. */
   async move(
     from: string,
     to: string,
-    { overwrite = true }: { overwrite?: boolean } = {},
+    { overwrite = true, ifMatch }: { overwrite?: boolean; ifMatch?: string } = {},
   ): Promise<{ isNew: boolean }> {
     const { status } = await this.api.send({
       method: 'MOVE',
       path: `/fs${locate(from)}`,
-      headers: { Destination: `/fs${locate(to)}`, Overwrite: overwrite ? 'T' : 'F' },
+      headers: {
+        Destination: `/fs${locate(to)}`,
+        Overwrite: overwrite ? 'T' : 'F',
+        ...ifMatchOf(ifMatch),
+      },
     });
     return { isNew: status === 201 };
   }
 
-  /** Copies rows, not bytes. `recursive: false` of a directory makes an empty one. */
+  /** Copies rows, not bytes. `recursive: false` of a directory makes an empty one; `ifMatch`: only while the source has this MD5. */
   async copy(
     from: string,
     to: string,
-    { overwrite = true, recursive = true }: { overwrite?: boolean; recursive?: boolean } = {},
+    {
+      overwrite = true,
+      recursive = true,
+      ifMatch,
+    }: { overwrite?: boolean; recursive?: boolean; ifMatch?: string } = {},
   ): Promise<CopyResult> {
     const { status, text } = await this.api.send({
       method: 'COPY',
@@ -109,6 +117,7 @@ export class DfsClient {
         Destination: `/fs${locate(to)}`,
         Overwrite: overwrite ? 'T' : 'F',
         Depth: recursive ? 'infinity' : '0',
+        ...ifMatchOf(ifMatch),
       },
     });
     return { isNew: status === 201, failures: status === 207 ? copyFailuresOf(text) : [] };
@@ -116,16 +125,24 @@ export class DfsClient {
 
   /**
    * Removes a file or a whole directory, to the trash unless `trash` is false. With `expect` anything else stays and it rejects: `is-a-directory`,
-   * `not-a-directory`, or `conflict` for a directory that is not empty.
+   * `not-a-directory`, or `conflict` for a directory that is not empty. With `ifMatch` it rejects with `precondition-failed` unless the file has this MD5.
    */
   async remove(
     path: string,
-    { expect, trash = true }: { expect?: 'file' | 'empty-directory'; trash?: boolean } = {},
+    {
+      expect,
+      trash = true,
+      ifMatch,
+    }: { expect?: 'file' | 'empty-directory'; trash?: boolean; ifMatch?: string } = {},
   ): Promise<void> {
     const query = new URLSearchParams();
     if (expect !== undefined) query.set('expect', expect);
     if (!trash) query.set('trash', '0');
-    await this.api.send({ method: 'DELETE', path: withQuery(`/fs${locate(path)}`, query) });
+    await this.api.send({
+      method: 'DELETE',
+      path: withQuery(`/fs${locate(path)}`, query),
+      headers: ifMatchOf(ifMatch),
+    });
   }
 
   /**
@@ -308,7 +325,10 @@ function folder(path: string): string {
 }
 
 const conditionOf = (replaces: string): Record<string, string> =>
-  replaces === 'none' ? { 'If-None-Match': '*' } : { 'If-Match': `"${replaces}"` };
+  replaces === 'none' ? { 'If-None-Match': '*' } : ifMatchOf(replaces);
+
+const ifMatchOf = (md5: string | undefined): Record<string, string> =>
+  md5 === undefined ? {} : { 'If-Match': `"${md5}"` };
 
 const withQuery = (path: string, query: URLSearchParams) =>
   query.size === 0 ? path : `${path}?${query}`;

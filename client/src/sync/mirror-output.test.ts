@@ -3,11 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { type MirrorOutput, printReport } from './mirror-output.ts';
 import { MirrorReport } from './mirror-report.ts';
 
-function printed(
-  report: MirrorReport,
-  options: Partial<MirrorOutput> & { isTTY?: boolean; isColoured?: boolean } = {},
-) {
-  const { isTTY = false, isColoured = true, ...rest } = options;
+function printed(report: MirrorReport, options: Partial<MirrorOutput> & { isTTY?: boolean } = {}) {
+  const { isTTY = false, ...rest } = options;
   const texts = { out: '', error: '' };
   const streamOf = (name: 'out' | 'error') => ({
     isTTY,
@@ -16,7 +13,7 @@ function printed(
       return true;
     },
   });
-  const terminal = { out: streamOf('out'), error: streamOf('error'), isColoured };
+  const terminal = { out: streamOf('out'), error: streamOf('error') };
   const code = printReport({
     title: 'push of a to /a',
     report,
@@ -25,6 +22,7 @@ function printed(
     target: 'in the store',
     namesPaths: true,
     facts: { path: '/a' },
+    environment: {},
     terminal,
     ...rest,
   });
@@ -63,7 +61,11 @@ describe('the report of a push', () => {
     const start = '\u001b[';
     expect(printed(busy, { isTTY: true }).out).toContain(`${start}32m  b${start}0m`);
     expect(printed(busy).out).not.toContain(start);
-    expect(printed(busy, { isTTY: true, isColoured: false }).out).not.toContain(start);
+    const withNoColor = (text: string) =>
+      printed(busy, { isTTY: true, environment: { NO_COLOR: text } }).out;
+    expect(withNoColor('1')).not.toContain(start);
+    // An empty one is none (no-color.org).
+    expect(withNoColor('')).toContain(`${start}32m  b${start}0m`);
   });
 
   it('says of a dry run that nothing was done', () => {

@@ -17,6 +17,8 @@ export interface MirrorOutput {
   readonly namesPaths: boolean;
   /** More members of the JSON object. */
   readonly facts: Readonly<Record<string, unknown>>;
+  /** The user's. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly terminal?: Terminal;
 }
 
@@ -24,17 +26,11 @@ export interface MirrorOutput {
 export interface Terminal {
   readonly out: OutputStream;
   readonly error: OutputStream;
-  /** False by the user's wish (no-color.org). */
-  readonly isColoured: boolean;
 }
 
 type OutputStream = Pick<NodeJS.WritableStream, 'write'> & { readonly isTTY?: boolean };
 
-const ownTerminal = (): Terminal => ({
-  out: process.stdout,
-  error: process.stderr,
-  isColoured: !process.env['NO_COLOR'],
-});
+const ownTerminal = (): Terminal => ({ out: process.stdout, error: process.stderr });
 
 /** Lists longer than this are cut for people. */
 const troublesMax = 20;
@@ -51,11 +47,15 @@ const heldTexts = (target: MirrorOutput['target']): Readonly<Record<HeldReason, 
 
 /** Prints the report and gives the exit code: 0 only when all that should be equal is. */
 export function printReport(output: MirrorOutput): number {
-  const { report, terminal = ownTerminal() } = output;
+  const { report, environment, terminal = ownTerminal() } = output;
   if (output.isJson) {
     const json = { ...output.facts, ...jsonOf(report, output.isDryRun) };
     terminal.out.write(`${JSON.stringify(json, null, 2)}\n`);
-  } else new ReportText(terminal).print(output);
+  } else {
+    // no-color.org: set and not empty.
+    const isColoured = !environment['NO_COLOR'];
+    new ReportText(terminal, isColoured).print(output);
+  }
   return exitCodeOfReport(report);
 }
 
@@ -83,9 +83,11 @@ const errorJson = (error: unknown) => ({
 /** The report for people: what was done on standard output, what was not on standard error. */
 class ReportText {
   readonly #terminal: Terminal;
+  readonly #isColoured: boolean;
 
-  constructor(terminal: Terminal) {
+  constructor(terminal: Terminal, isColoured: boolean) {
     this.#terminal = terminal;
+    this.#isColoured = isColoured;
   }
 
   print({ title, report, isDryRun, namesPaths, target }: MirrorOutput): void {
@@ -161,7 +163,7 @@ class ReportText {
 
   /** Colours are for terminals, and for people who want them. */
   #in(colour: number, text: string, stream: OutputStream): string {
-    const isWanted = this.#terminal.isColoured && stream.isTTY === true;
+    const isWanted = this.#isColoured && stream.isTTY === true;
     return isWanted ? `\u001b[${colour}m${text}\u001b[0m` : text;
   }
 }
