@@ -39,7 +39,7 @@ export interface ShipperLimits extends SnapshotLimits {
 const defaultLimits: ShipperLimits = {
   afterBytes: 64 * 2 ** 20,
   afterTimes: 4,
-  gatherMs: 100,
+  gatherMs: 200,
   everyMs: 1_000,
   replaceAfterMs: 60_000,
   settleMs: 10_000,

@@ -142,10 +142,10 @@ export class KeeperLink {
     const { epoch } = metadata.identity();
     const isStale = this.#parts.clock.monotonic() - this.#lookedAtMs > lookEveryMs;
     if (this.#lookedEpoch !== epoch || isStale) await this.#look(epoch, signal);
-    while (!this.#lacksBase && mayShip() && !signal.aborted) {
-      // The database may show changes whose commit was not confirmed yet: no node shall know of them before we do.
-      const confirmed = metadata.journalNumber();
-      if (this.#last >= confirmed) break;
+    // The database may show changes whose commit was not confirmed yet: no node shall know of them before we do. What comes meanwhile is gathered
+    // again: under load, to go on at once would be a sync on each keeper for every few changes.
+    const confirmed = metadata.journalNumber();
+    while (!this.#lacksBase && mayShip() && !signal.aborted && this.#last < confirmed) {
       const page = upTo(confirmed, await pages.after(this.#last, epoch));
       if (!page) break;
       if (page.first !== this.#last + 1) {
