@@ -111,7 +111,7 @@ async function measure(
   const again = await startInRecovery(directory, cluster, options.copies);
   try {
     say('restoring');
-    const report = await restore(again.target);
+    const report = await restore(again.target, { acceptLoss: !options.hasJournal });
     const after = await listingOf(again.target);
     // Without a journal a directory's time is that of its rebuilding.
     const differences = options.hasJournal
@@ -227,8 +227,8 @@ async function startInRecovery(
   throw new Error('The store did not notice that its database is missing.');
 }
 
-async function restore(target: Target): Promise<Report> {
-  const answer = await send(target, 'POST', '/api/v1/restore');
+async function restore(target: Target, { acceptLoss }: { acceptLoss: boolean }): Promise<Report> {
+  const answer = await send(target, 'POST', `/api/v1/restore${acceptLoss ? '?acceptLoss=1' : ''}`);
   for await (const text of createInterface({ input: answer })) {
     const line = JSON.parse(text) as { report?: Report; error?: { message: string } };
     if (line.report) return line.report;

@@ -139,6 +139,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     nodes: {
       recovery: () => nodes.recovery(),
       highestEpoch: () => nodes.highestEpoch(),
+      latestHeard: (clusterId) => nodes.latestHeard(clusterId),
       isAnyoneHeard: () => nodes.heardNodes().length > 0,
       newcomerAtMs: () => nodes.newcomerAtMs(),
       endRecovery: () => nodes.endRecovery(),

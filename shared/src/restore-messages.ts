@@ -2,7 +2,7 @@ import type { ErrorBody } from './errors.ts';
 import type { NodeId } from './ids.ts';
 
 /**
- * `POST /api/v1/restore?cluster=&into=` (admin; the body: nothing, or a backup) answers NDJSON, a line of these at a time: progress, then one report or one error.
+ * `POST /api/v1/restore?cluster=&into=&acceptLoss=1` (admin; the body: nothing, or a backup) answers NDJSON, a line of these at a time: progress, then one report or one error.
  */
 export type RestoreLine =
   | { readonly progress: RestoreProgress }

@@ -17,6 +17,7 @@ export interface RestoreOptions {
   readonly from?: string;
   readonly cluster?: string;
   readonly into?: string;
+  readonly acceptLoss?: boolean;
   readonly json?: boolean;
 }
 
@@ -25,6 +26,7 @@ export async function restore({ api }: Session, options: RestoreOptions): Promis
   const query = new URLSearchParams({
     ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
     ...(options.into === undefined ? {} : { into: options.into }),
+    ...(options.acceptLoss ? { acceptLoss: '1' } : {}),
   });
   const backup = options.from === undefined ? undefined : await backupOf(options.from);
   const { body } = await api.openPost(`/api/v1/restore?${query}`, backup);

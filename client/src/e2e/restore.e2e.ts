@@ -265,7 +265,10 @@ describe('a database rebuilt from the nodes', () => {
     const before = await treeOf(cluster);
     const programs = await withoutDatabase(cluster, { forgetJournals: true });
     try {
-      const report = await restoreOf(programs);
+      const refused = await programs.dfs(['restore']);
+      expect(refused.code).not.toBe(0);
+      expect(refused.stderr).toMatch(/keep no journal[\s\S]*--accept-loss/);
+      const report = await restoreOf(programs, '--accept-loss');
       expect(report).toMatchObject({
         base: 'blobs',
         withoutCopy: { count: 0 },
@@ -453,7 +456,7 @@ describe('a backup', () => {
     const before = await treeOf(cluster);
     const programs = await withoutDatabase(cluster, { forgetJournals: true });
     try {
-      const report = await restoreOf(programs, '--from', file);
+      const report = await restoreOf(programs, '--from', file, '--accept-loss');
       expect(report).toMatchObject({ base: 'backup', found: { paths: ['/later.txt'] } });
       expect(contentsOf(await treeOf(programs))).toEqual(contentsOf(before));
     } finally {

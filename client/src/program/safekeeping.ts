@@ -28,6 +28,10 @@ export function addSafekeepingCommands(program: Command, session: Session): void
       '--into <file>',
       "write a new SQLite file on the master's machine instead, and say how it differs from the database",
     )
+    .option(
+      '--accept-loss',
+      'go on although storage nodes know of later changes that no node which answers can give',
+    )
     .addOption(json())
     .addHelpText(
       'after',

@@ -249,6 +249,23 @@ describe('HeartbeatNodeDirectory', () => {
     expect(directory.recovery()).toContain('database is empty');
   });
 
+  it('remembers the latest change that refused nodes of one cluster told of', async () => {
+    isEmpty = true;
+    const theirs = newClusterId();
+    for (const [epoch, journal] of [
+      [1, 900],
+      [2, 70],
+      [2, 80],
+    ] as const) {
+      const full = heartbeatOf({ nodeId: newNodeId(), clusterId: theirs, epoch, journal });
+      await expect(directory.heartbeat(full, '')).rejects.toMatchObject({ kind: 'in-recovery' });
+    }
+    expect(directory.latestHeard(theirs)).toEqual({ epoch: 2, journal: 80 });
+    expect(directory.latestHeard(newClusterId())).toEqual({ epoch: 0, journal: 0 });
+    directory.endRecovery();
+    expect(directory.latestHeard(theirs)).toEqual({ epoch: 0, journal: 0 });
+  });
+
   it('says so when two nodes have one name', async () => {
     const first = heartbeatOf({ name: 'attic' });
     const second = heartbeatOf({ name: 'attic', url: 'http://127.0.0.1:2' });

@@ -1,5 +1,6 @@
 import {
   type Clock,
+  type ClusterId,
   type Heartbeat,
   type HeartbeatAnswer,
   type NodeId,
@@ -43,8 +44,11 @@ export interface HeardNode {
 }
 
 interface RefusedNode extends HeardNode {
+  readonly clusterId: string | undefined;
   /** The highest that it saw. */
   readonly epoch: number;
+  /** The last change that it heard of in that epoch. */
+  readonly journal: number;
 }
 
 type ChangeListener = Parameters<NodeDirectory['onChange']>[0];
@@ -185,6 +189,14 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     return Math.max(0, ...[...this.#refused.values()].map((node) => node.epoch));
   }
 
+  /** The latest change of a cluster that a node which was refused told of; it may be gone by now. */
+  latestHeard(clusterId: ClusterId): { readonly epoch: number; readonly journal: number } {
+    const ofCluster = [...this.#refused.values()].filter((node) => node.clusterId === clusterId);
+    const epoch = Math.max(0, ...ofCluster.map((node) => node.epoch));
+    const ofEpoch = ofCluster.filter((node) => node.epoch === epoch);
+    return { epoch, journal: Math.max(0, ...ofEpoch.map((node) => node.journal)) };
+  }
+
   /** The database is whole again: nodes are accepted at their next heartbeat. */
   endRecovery(): void {
     this.#recovery = undefined;
@@ -315,12 +327,12 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     }
   }
 
-  #noteRefused({ nodeId, name, epoch }: Heartbeat, url: string): void {
+  #noteRefused({ nodeId, name, clusterId, epoch, journal }: Heartbeat, url: string): void {
     if (!this.#refused.has(nodeId)) {
       if (this.#refused.size >= refusedMax) return;
       this.#newcomerAtMonotonicMs = this.#deps.clock.monotonic();
     }
-    this.#refused.set(nodeId, { id: nodeId, name, url, epoch });
+    this.#refused.set(nodeId, { id: nodeId, name, url, clusterId, epoch, journal });
   }
 
   /** A known id from a new address is believed when the old address no longer answers for it (design: node identity). */

@@ -33,6 +33,7 @@ async function replay(
   const outcome = await replayRecords({
     runs,
     after,
+    retryAfterMs: 1,
     keeperOf: (id) => ({
       readRecords: async (from) => {
         const records = kept[id];
@@ -90,4 +91,26 @@ it('ends where no node goes on, and says why', async () => {
     problem: expect.stringContaining('record 6'),
   });
   expect(await replay([], {})).toMatchObject({ last: 0, records: 0, lastAtMs: undefined });
+});
+
+it('asks again for what did not come, but not for what is damaged', async () => {
+  const failing = (kind: 'unavailable' | 'corrupt', failures: number) => {
+    let asked = 0;
+    const readRecords = async (from: number) => {
+      asked += 1;
+      if (asked <= failures) throw new StoreError(kind, 'It failed.');
+      return records.slice(from);
+    };
+    const done = replayRecords({
+      runs: [run(a, 1, 5)],
+      after: 0,
+      retryAfterMs: 1,
+      keeperOf: () => ({ readRecords }),
+      apply: async () => {},
+    });
+    return done.then((outcome) => ({ ...outcome, asked }));
+  };
+  expect(await failing('unavailable', 3)).toMatchObject({ last: 5, asked: 4 });
+  expect(await failing('unavailable', 9)).toMatchObject({ last: 0, asked: 4, isDamaged: false });
+  expect(await failing('corrupt', 9)).toMatchObject({ last: 0, asked: 1, isDamaged: true });
 });

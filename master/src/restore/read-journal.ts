@@ -1,4 +1,5 @@
-import type { JournalRecord, NodeId, RowImage } from '@dfs/shared';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type JournalRecord, type NodeId, type RowImage, StoreError } from '@dfs/shared';
 import type { JournalKeeper } from '@dfs/shared/cluster';
 import { runsAt, type UsableRun } from './journal-plan.ts';
 
@@ -10,30 +11,35 @@ export interface ReplayedJournal {
   readonly records: number;
   /** Why it ended before the last record that nodes announced. */
   readonly problem?: string;
+  /** Everyone who keeps the next record says that it is damaged: asking again gives no more. */
+  readonly isDamaged?: boolean;
 }
 
 const imagesMax = 1_000;
+const attemptsMax = 4;
+const retryAfterMs = 500;
 
 /**
  * Gives the images of all records after a number to `apply`, in order, at most 1 000 at a time, reading each from a node that keeps it and from the next
- * one when that fails. Ends where no node goes on.
+ * one when that fails, a few times over. Ends where no node goes on.
  */
 export async function replayRecords(options: {
   readonly runs: readonly UsableRun[];
   readonly after: number;
   readonly keeperOf: (nodeId: NodeId) => Pick<JournalKeeper, 'readRecords'>;
   readonly apply: (images: readonly RowImage[], last: number) => Promise<void>;
+  readonly retryAfterMs?: number;
 }): Promise<ReplayedJournal> {
-  const { runs, after, keeperOf, apply } = options;
+  const { after, apply } = options;
   const batch = new ImageBatch(apply);
   let last = after;
   let lastAtMs: number | undefined;
   let records = 0;
-  let problem: string | undefined;
+  let failure: Failure | undefined;
   for (;;) {
-    const page = await readPage(runs, last, keeperOf);
-    if ('problem' in page) problem = page.problem;
-    if (!('records' in page) || page.records.length === 0) break;
+    const page = await readPageAtLast(last, options);
+    if ('problem' in page) failure = page;
+    if (!('records' in page)) break;
     for (const record of page.records) {
       await batch.add(record);
       last = record.number;
@@ -42,33 +48,64 @@ export async function replayRecords(options: {
     }
   }
   await batch.flush();
-  return { last, lastAtMs, records, ...(problem === undefined ? {} : { problem }) };
+  return { last, lastAtMs, records, ...failure };
 }
 
-type Page =
-  | { readonly records: readonly JournalRecord[] }
-  | { readonly problem: string }
-  | Record<never, never>;
+interface Failure {
+  readonly problem: string;
+  readonly isDamaged: boolean;
+}
+
+type Page = { readonly records: readonly JournalRecord[] } | Failure | Record<never, never>;
+type PageOptions = Pick<Parameters<typeof replayRecords>[0], 'runs' | 'keeperOf' | 'retryAfterMs'>;
+
+/** Records after a number; all who keep them are asked again when none of them answers. */
+async function readPageAtLast(after: number, options: PageOptions): Promise<Page> {
+  for (let attempt = 1; ; attempt += 1) {
+    const page = await readPage(after, options);
+    if (!('problem' in page) || page.isDamaged || attempt >= attemptsMax) return page;
+    await delay((options.retryAfterMs ?? retryAfterMs) * attempt);
+  }
+}
 
 /** Records after a number from the first node that gives some; those of its run alone. */
-async function readPage(
-  runs: readonly UsableRun[],
-  after: number,
-  keeperOf: (nodeId: NodeId) => Pick<JournalKeeper, 'readRecords'>,
-): Promise<Page> {
-  let problem: string | undefined;
+async function readPage(after: number, { runs, keeperOf }: PageOptions): Promise<Page> {
+  const problems: string[] = [];
+  let isDamaged = true;
   for (const run of runsAt(runs, after + 1)) {
     try {
       const page = await keeperOf(run.nodeId).readRecords(after);
       const records = following(page, after, run);
       if (records.length > 0) return { records };
-      problem ??= `The node ${run.nodeId} does not give record ${after + 1}, which it announced.`;
+      isDamaged = false;
+      problems.push(
+        `The node ${run.nodeId} does not give record ${after + 1}, which it announced.`,
+      );
     } catch (error) {
-      problem = `Record ${after + 1}: ${(error as Error).message}`;
+      if (!isCorrupt(error)) isDamaged = false;
+      problems.push(`Record ${after + 1}: ${(error as Error).message}`);
     }
   }
-  return problem === undefined ? {} : { problem };
+  return problems.length === 0 ? {} : { problem: [...new Set(problems)].join(' '), isDamaged };
 }
+
+/** Asks again a few times, but not for what is damaged. */
+export async function withRetries<Value>(
+  ask: () => Promise<Value>,
+  waitMs = retryAfterMs,
+): Promise<Value> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (attempt >= attemptsMax || isCorrupt(error)) throw error;
+      await delay(waitMs * attempt);
+    }
+  }
+}
+
+export const isCorrupt = (error: unknown) =>
+  error instanceof StoreError && error.kind === 'corrupt';
 
 function following(
   page: readonly JournalRecord[],

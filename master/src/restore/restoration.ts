@@ -1,5 +1,12 @@
 import type { Readable } from 'node:stream';
-import type { ClusterId, NodeId, RestoreProgress, RestoreReport, RowImage } from '@dfs/shared';
+import {
+  type ClusterId,
+  type NodeId,
+  type RestoreProgress,
+  type RestoreReport,
+  type RowImage,
+  StoreError,
+} from '@dfs/shared';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { RestoreKind } from '../metadata/restore/restore-types.ts';
 import { compareTrees } from './compare-trees.ts';
@@ -24,6 +31,8 @@ export interface RestorationParts {
   readonly members: readonly ReachedSource[];
   readonly missed: readonly MissedSource[];
   readonly plan: JournalPlan;
+  /** Which later changes nodes told of that none of those that answer keeps; the loss was accepted. */
+  readonly gap: string | undefined;
   readonly tell: Tell;
 }
 
@@ -53,7 +62,7 @@ export class Restoration {
     const ownLastAtMs = await this.#ownLastChangeAt(kind);
     await restore.begin(kind);
     const baseAtMs = ownLastAtMs ?? (await this.#loadBase(request, backup));
-    const journal = await this.#replay();
+    const journal = await this.#replay(request);
     const epoch =
       1 +
       Math.max(
@@ -64,9 +73,13 @@ export class Restoration {
       );
     await restore.adopt({ clusterId, epoch }, journal.last);
     const mended = await restore.mend();
+    const isTorn = plan.isTorn || journal.last < (plan.base?.to ?? 0);
+    const hasHole =
+      isTorn ||
+      mended.orphans.count + mended.namesWithoutContent.count + mended.contentsWithoutName > 0;
+    if (hasHole) await restore.forgetUnreferenced();
     const inventories = await this.#readInventories();
     tell({ step: 'deriving', message: 'Counting copies and sizes.', done: 0 });
-    const hasHole = plan.isTorn || mended.orphans.count + mended.namesWithoutContent.count > 0;
     await restore.derive({ isSure: !hasHole });
     await this.#rememberNodes();
     const lastRecordAtMs = journal.lastAtMs ?? baseAtMs;
@@ -83,13 +96,18 @@ export class Restoration {
         tell({ step: 'found', message: 'Naming files that no journal knows.', done: placedCount });
       },
     });
-    this.#warnOfJournal(journal, lastRecordAtMs);
+    this.#warnOfJournal(journal, lastRecordAtMs, isTorn);
     this.#warnOfNodes(inventories, reached);
     if (mended.namesWithoutContent.count > 0) {
       const { count, names } = mended.namesWithoutContent;
       const first = `${names.slice(0, 10).join(', ')}${count > 10 ? ', …' : ''}`;
       this.#warnings.push(
         `The journal has a hole: ${count} names had no content and are gone (${first}).`,
+      );
+    }
+    if (mended.contentsWithoutName > 0) {
+      this.#warnings.push(
+        'The journal has a hole: it has contents without a name. They count as unknown, so that their blobs are named by what they say of themselves, where they were written or below /.restored/.',
       );
     }
     if (mended.orphans.count > 0) {
@@ -192,10 +210,11 @@ export class Restoration {
     });
   }
 
-  async #replay(): Promise<ReplayedJournal> {
+  /** Rejects with `unavailable` when it ends early for a reason that may pass: then the restore is to be run again. */
+  async #replay({ acceptLoss }: RestoreRequest): Promise<ReplayedJournal> {
     const { plan, target, tell } = this.#parts;
     const after = plan.base?.from ?? 0;
-    return replayRecords({
+    const journal = await replayRecords({
       runs: plan.base === undefined ? [] : plan.runs,
       after,
       keeperOf: (id) => (this.#byId.get(id) as ReachedSource).journal,
@@ -204,7 +223,18 @@ export class Restoration {
         const message = 'Replaying the journal.';
         tell({ step: 'records', message, done: last - after, of: plan.last - after });
       },
+      retryAfterMs: Math.min(500, this.#deps.config.heartbeatEveryMs),
     });
+    if (journal.problem !== undefined && !journal.isDamaged && !acceptLoss) {
+      throw new StoreError(
+        'unavailable',
+        `The journal could be read up to change ${journal.last} of ${plan.last}: ${journal.problem}`,
+        {
+          hint: 'Nothing is lost by that. See to it that all storage nodes run, and repeat "dfs restore"; "dfs restore --accept-loss" does without what cannot be read.',
+        },
+      );
+    }
+    return journal;
   }
 
   async #readInventories(): Promise<ReadonlyMap<NodeId, ReadInventory>> {
@@ -247,18 +277,23 @@ export class Restoration {
     }
   }
 
-  #warnOfJournal(journal: ReplayedJournal, lastRecordAtMs: number | undefined): void {
-    const { plan } = this.#parts;
+  #warnOfJournal(
+    journal: ReplayedJournal,
+    lastRecordAtMs: number | undefined,
+    isTorn: boolean,
+  ): void {
+    const { plan, gap } = this.#parts;
     const warnings = this.#warnings;
+    if (gap !== undefined) warnings.push(gap);
     if (plan.base === undefined) {
       warnings.push(
         'No node keeps a journal: names are those under which each file was written. Renames, empty directories, visibility, copies wanted and the trash are lost, and deleted files whose bytes were still there have returned.',
       );
       return;
     }
-    if (plan.isTorn) {
+    if (isTorn) {
       warnings.push(
-        `The snapshot was taken while changes went on, and the records up to ${plan.base.to} that make it right are missing: it may show parts of changes.`,
+        `The snapshot was taken while changes went on, and the records up to ${plan.base.to} that make it right are missing: it may show parts of changes. Contents that seem unreferenced are not collected.`,
       );
     }
     if (journal.problem !== undefined) warnings.push(journal.problem);

@@ -1,5 +1,8 @@
 import { cp, rm } from 'node:fs/promises';
-import { type NodeId, newBlobId, newNodeId, type RestoreProgress } from '@dfs/shared';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { type NodeId, newBlobId, newNodeId, type RestoreProgress, StoreError } from '@dfs/shared';
 import { journalLineOf } from '@dfs/shared/cluster';
 import {
   FakeClock,
@@ -67,6 +70,7 @@ let live: MetadataRepository;
 let own: MetadataRepository;
 let nodes: Node[];
 let recovery: string | undefined;
+let heard: { epoch: number; journal: number };
 
 const openIn = (name: string) =>
   openMetadataRepository({ sqliteFile: `${folder.path}/${name}/metadata.sqlite`, clock });
@@ -78,6 +82,7 @@ beforeEach(async () => {
   own = await openIn('own');
   nodes = [new Node(live, clock), new Node(live, clock)];
   recovery = 'The database is empty.';
+  heard = { epoch: 0, journal: 0 };
 });
 
 afterEach(async () => {
@@ -107,6 +112,7 @@ function restorer(): Restorer {
       isAnyoneHeard: () => true,
       newcomerAtMs: () => 0,
       highestEpoch: () => 0,
+      latestHeard: () => heard,
       endRecovery: () => {
         recovery = undefined;
       },
@@ -235,4 +241,141 @@ it('does not build upon a copy that went on by itself', async () => {
   expect(await own.findFile(path('/b'))).toBeDefined();
   // What was written to the copy is known from its blob alone.
   expect(await own.findFile(path('/stray'))).toBeDefined();
+});
+
+/** A snapshot of the live database as one has it that began at change `from`: what was named since has its content there, but no name. */
+async function fuzzySnapshot(from: number): Promise<Readable> {
+  const { epoch } = live.identity();
+  const [begun] = await live.journalRecords(from - 1, 1);
+  const late = (await live.journalRecords(from, 100)).flatMap(({ images }) =>
+    images.filter(({ table }) => table === 'entries').map(({ key }) => key['id']),
+  );
+  const lines = (await text(Readable.from(live.snapshot({ isConsistent: true }))))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter((line) => !(line.table === 'entries' && late.includes(line.key.id)));
+  Object.assign(lines[0].snapshot, { epoch, from, at: begun?.at });
+  Object.assign(lines.at(-1).end, { from, images: lines.length - 2 });
+  const bytes = gzipSync(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  return Readable.from([bytes]);
+}
+
+it('gives no acknowledged bytes away when a record that a snapshot needs turns out to be damaged', async () => {
+  await store(live, '/early');
+  clock.advance(60_000);
+  await store(live, '/x');
+  clock.advance(60_000);
+  await store(live, '/d/late');
+  const [node] = nodes as [Node, Node];
+  await node.keep();
+  await node.journal.putSnapshot({ epoch: 1, from: 1 }, await fuzzySnapshot(1));
+  // Announced as whole, and found to be damaged when it is read.
+  node.journal.intercept = (request) => {
+    if (request === 'readRecords') node.journal.damage(2);
+  };
+  const report = await restore();
+  expect(report).toMatchObject({ base: 'snapshot', journal: { last: 1 }, files: 3 });
+  expect([...report.found.paths].sort()).toEqual(['/d/late', '/x']);
+  expect(report.warnings.join('\n')).toMatch(/contents without a name/);
+  for (const name of ['/early', '/x', '/d/late']) {
+    expect((await own.findFile(path(name)))?.file.md5).toBe(md5Of(Buffer.from(name)));
+  }
+  expect(await own.counts()).toMatchObject({ blobsWithoutCopy: 0, logicalBytes: 6 + 2 + 7 });
+  clock.advance(86_400_000);
+  const nowMs = clock.now();
+  const held = new Set<never>();
+  expect(await own.releaseUnreferenced({ beforeMs: nowMs, nowMs, held, limit: 100 })).toBe(0);
+});
+
+it('does not take a replay that broke off for a whole one, and can be run again', async () => {
+  await store(live, '/a');
+  await store(live, '/b');
+  const [node] = nodes as [Node, Node];
+  await node.keep();
+  let failures = Number.POSITIVE_INFINITY;
+  node.journal.intercept = (request) => {
+    if (request !== 'readRecords' || failures === 0) return;
+    failures -= 1;
+    throw new StoreError('unavailable', 'It does not answer.');
+  };
+  const failed = { kind: 'unavailable', message: expect.stringMatching(/change 0 of 2/) };
+  await expect(restore()).rejects.toMatchObject(failed);
+  expect(own.restore.unfinished).toBe('whole');
+  expect(recovery).toBeDefined();
+  failures = 2;
+  expect(await restore()).toMatchObject({ files: 2, found: { count: 0 }, journal: { last: 2 } });
+});
+
+it('goes on without records that nobody gives only when the loss is accepted', async () => {
+  await store(live, '/a');
+  const [node] = nodes as [Node, Node];
+  await node.keep();
+  node.journal.intercept = (request) => {
+    if (request === 'readRecords') throw new StoreError('unavailable', 'It does not answer.');
+  };
+  await expect(restore()).rejects.toMatchObject(kindOf('unavailable'));
+  expect(await restore({ acceptLoss: true })).toMatchObject({ files: 1, found: { paths: ['/a'] } });
+});
+
+it('does not begin without the nodes that keep later changes, unless their loss is accepted', async () => {
+  await store(live, '/a');
+  const [node] = nodes as [Node, Node];
+  heard = { epoch: 1, journal: 1 };
+  // Blobs alone are there.
+  await expect(restore()).rejects.toMatchObject(kindOf('unavailable'));
+  await node.keep();
+  heard = { epoch: 1, journal: 9 };
+  const behind = { kind: 'unavailable', message: expect.stringMatching(/up to 9 .*up to 1 /) };
+  await expect(restore()).rejects.toMatchObject(behind);
+  heard = { epoch: 2, journal: 1 };
+  await expect(restore()).rejects.toMatchObject(kindOf('unavailable'));
+  expect(own.restore.unfinished).toBeUndefined();
+  expect(await own.isEmpty()).toBe(true);
+  const report = await restore({ acceptLoss: true });
+  expect(report.warnings.join('\n')).toMatch(/told of changes up to 1 \(epoch 2\)/);
+  expect(await own.findFile(path('/a'))).toBeDefined();
+});
+
+it('needs no consent when everything that nodes told of is there', async () => {
+  await store(live, '/a');
+  await nodes[0]?.keep();
+  heard = { epoch: 1, journal: 1 };
+  expect(await restore()).toMatchObject({ files: 1 });
+});
+
+it('does not go on from a copy that could not be compared with its nodes', async () => {
+  await store(live, '/a');
+  await copyLive();
+  await store(live, '/b');
+  const [node] = nodes as [Node, Node];
+  await node.keep();
+  node.journal.intercept = (request) => {
+    if (request === 'readRecords') throw new StoreError('unavailable', 'It does not answer.');
+  };
+  await expect(restore()).rejects.toMatchObject(kindOf('unavailable'));
+  expect(own.restore.unfinished).toBeUndefined();
+  node.journal.intercept = undefined;
+  expect(await restore()).toMatchObject({ base: 'database', journal: { last: 2 } });
+});
+
+it('takes a damaged record for no answer whether a copy went on by itself, where no other node gives it', async () => {
+  await store(live, '/a');
+  await copyLive();
+  await store(live, '/b');
+  const keepers = async (damaged: readonly boolean[]) => {
+    nodes = damaged.map(() => new Node(live, clock));
+    for (const [index, node] of nodes.entries()) {
+      await node.keep();
+      // Announced as whole, and found to be damaged when it is read.
+      node.journal.intercept = (request) => {
+        if (request === 'readRecords' && damaged[index]) node.journal.damage(1);
+      };
+    }
+  };
+  await keepers([true, true]);
+  await expect(restore()).rejects.toMatchObject(kindOf('corrupt'));
+  expect(own.restore.unfinished).toBeUndefined();
+  await keepers([true, false]);
+  expect(await restore()).toMatchObject({ base: 'database', journal: { last: 2 } });
 });

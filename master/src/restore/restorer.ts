@@ -11,7 +11,8 @@ import {
 import type { Logger } from '@dfs/shared/cluster';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { chooseCluster } from './choose-cluster.ts';
-import { type JournalBase, planJournal } from './journal-plan.ts';
+import { type JournalBase, type JournalPlan, planJournal, runsAt } from './journal-plan.ts';
+import { isCorrupt, withRetries } from './read-journal.ts';
 import { Restoration } from './restoration.ts';
 import { type ReachedSource, type RestoreSource, reachSources } from './restore-source.ts';
 import { readSnapshot, type SnapshotFacts } from './snapshot-lines.ts';
@@ -27,6 +28,8 @@ export interface RestoreRequest {
   /** A new SQLite file on this machine instead of the master's own database. */
   readonly into?: string;
   readonly backup?: GivenBackup;
+  /** Goes on although nodes told of later changes, or announced some, that cannot be read. */
+  readonly acceptLoss?: boolean;
 }
 
 export interface RestorerDependencies {
@@ -40,6 +43,8 @@ export interface RestorerDependencies {
     newcomerAtMs(): number;
     /** The highest epoch that any of them said it saw. */
     highestEpoch(): number;
+    /** The latest change of a cluster that nodes which were refused told of. */
+    latestHeard(clusterId: ClusterId): { readonly epoch: number; readonly journal: number };
     endRecovery(): void;
     /** Whether it can be read from: it reported since. */
     isUp(id: NodeId): boolean;
@@ -72,8 +77,8 @@ export class Restorer {
 
   /**
    * Rejects before anything is changed: `conflict` (another restore runs; the database is neither empty nor behind its nodes; several clusters were found; `into` exists),
-   * `not-found` (nothing to restore from), `invalid-request` (the backup is not whole). After that, a failure leaves the database unfinished, in recovery, and the
-   * restore can be run again.
+   * `not-found` (nothing to restore from), `invalid-request` (the backup is not whole), `unavailable` (nodes told of later changes that none of those that answer keeps).
+   * After that, a failure leaves the database unfinished, in recovery, and the restore can be run again.
    */
   async run(request: RestoreRequest, tell: Tell): Promise<RestoreReport> {
     if (this.#isRunning) throw new StoreError('conflict', 'Another restore is running.');
@@ -134,8 +139,12 @@ export class Restorer {
       [...own.bases, ...(backup ? [backupBase(backup)] : [])],
     );
     if (own.isFork && plan.base === undefined) throw forked();
+    const gap = gapOf(plan, nodes.latestHeard(clusterId));
+    // A file beside the database takes nobody's place.
+    if (gap !== undefined && !request.acceptLoss && request.into === undefined) throw missing(gap);
     const target = request.into === undefined ? metadata : await this.#deps.openAside(request.into);
-    const work = new Restoration(this.#deps, { target, clusterId, members, missed, plan, tell });
+    const parts = { target, clusterId, members, missed, plan, gap, tell };
+    const work = new Restoration(this.#deps, parts);
     try {
       logger.warn('restore begins', { clusterId, base: plan.base?.kind ?? 'blobs' });
       const report = await work.run(request, backup, reached);
@@ -192,7 +201,7 @@ export class Restorer {
     clusterId: ClusterId,
     members: readonly ReachedSource[],
   ): Promise<{ bases: Extract<JournalBase, { kind: 'database' }>[]; isFork: boolean }> {
-    const { metadata, nodes } = this.#deps;
+    const { metadata, nodes, config } = this.#deps;
     const none = { bases: [], isFork: false };
     if (into !== undefined) return none;
     const { unfinished } = metadata.restore;
@@ -201,7 +210,8 @@ export class Restorer {
     if (unfinished === 'whole' || (await metadata.isEmpty())) return none;
     if (isSame && (unfinished === 'replay' || nodes.recovery() !== undefined)) {
       const number = metadata.journalNumber();
-      if (await isForked(metadata, members)) return { bases: [], isFork: true };
+      if (await isForked(metadata, members, config.heartbeatEveryMs))
+        return { bases: [], isFork: true };
       const base = { kind: 'database', epoch: identity.epoch, from: number, to: number } as const;
       return { bases: [base], isFork: false };
     }
@@ -219,25 +229,61 @@ export class Restorer {
 
 /**
  * Whether a node keeps another record under the number of the database's own last one: the database went on by itself after it was copied, and
- * the records that follow are not meant for it.
+ * the records that follow are not meant for it. Rejects when a node that keeps that record does
+ * not give it, but for damage where another one does.
  */
 async function isForked(
   metadata: MetadataRepository,
   members: readonly ReachedSource[],
+  heartbeatEveryMs: number,
 ): Promise<boolean> {
   const number = metadata.journalNumber();
   const [own] = await metadata.journalRecords(number - 1, 1);
   if (!own) return false;
+  let isConfirmed = false;
+  let damage: unknown;
   for (const { journal, journalStatus } of members) {
     const isKept = journalStatus.runs.some(
       ({ epoch, first, last }) => epoch === own.epoch && first <= number && last >= number,
     );
     if (!isKept) continue;
-    const [kept] = await journal.readRecords(number - 1).catch(() => []);
-    if (kept?.number === number && kept.epoch === own.epoch && kept.at !== own.at) return true;
+    try {
+      const [kept] = await withRetries(
+        () => journal.readRecords(number - 1),
+        Math.min(500, heartbeatEveryMs),
+      );
+      if (kept?.number !== number || kept.epoch !== own.epoch) continue;
+      if (kept.at !== own.at) return true;
+      isConfirmed = true;
+    } catch (error) {
+      if (!isCorrupt(error)) throw error;
+      damage = error;
+    }
   }
+  // One damaged record says nothing where another node keeps the same one.
+  if (damage !== undefined && !isConfirmed) throw damage;
   return false;
 }
+
+/** What nodes told of beyond the plan, in a sentence. */
+function gapOf(
+  { base, runs, last }: JournalPlan,
+  heard: { readonly epoch: number; readonly journal: number },
+): string | undefined {
+  const [run] = runsAt(runs, last);
+  const epoch = base === undefined ? 0 : Math.max(base.epoch, run?.epoch ?? 0);
+  const isBehind = heard.epoch > epoch || (heard.epoch === epoch && heard.journal > last);
+  // Without any change nothing can be missing.
+  if (!isBehind || heard.journal === 0) return undefined;
+  const kept =
+    base === undefined ? 'keep no journal' : `keep changes up to ${last} (epoch ${epoch})`;
+  return `Storage nodes told of changes up to ${heard.journal} (epoch ${heard.epoch}), but those that answer ${kept}.`;
+}
+
+const missing = (gap: string) =>
+  new StoreError('unavailable', `${gap} Nothing was changed.`, {
+    hint: 'Start the storage nodes that are missing and try again, or repeat with --accept-loss: what came later is then known from the blobs alone.',
+  });
 
 const forked = () =>
   new StoreError(

@@ -21,7 +21,8 @@ const foundColumns = [
 
 /**
  * A page of what a node holds: rows of copies for the blobs that are known, with the time when each was stored, and the others set aside with what they say of
- * themselves. A row that waits for this copy is satisfied; what else is known of it stays.
+ * themselves. A row that waits for this copy is satisfied, and one by which it was to be dropped counts again: the copies that made it surplus may be gone, and surplus is
+ * found again. What else is known of it stays.
  */
 export async function addCopies(
   sql: BulkSql,
@@ -54,7 +55,7 @@ export async function addCopies(
 function insertCopies(sql: BulkSql, nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<void> {
   const onConflict = `on conflict (blob_id, node_id) do update
     set state = 'stored', next_attempt_at = null, last_error = null, living_copies = 0
-    where replicas.state = 'wanted'`;
+    where replicas.state in ('wanted', 'dropping')`;
   return insertRows(
     sql,
     { table: 'replicas', columns: storedColumns, onConflict },

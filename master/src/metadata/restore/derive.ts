@@ -17,11 +17,7 @@ export async function deriveBlobs(
   await eachPage(database, 'select id from blobs', async (sql, after, through) => {
     const range = [after, through];
     if (!isSure) {
-      await sql.rows(
-        `delete from replicas where blob_id > ? and blob_id <= ?
-         and not exists (select 1 from file_blobs fb where fb.blob_id = replicas.blob_id)`,
-        range,
-      );
+      await forgetCopies(sql, range);
     }
     // Neither referred to nor held by anyone.
     await sql.rows(
@@ -65,6 +61,25 @@ export async function deriveBlobs(
 const isReferred = 'exists (select 1 from file_blobs fb where fb.blob_id = blobs.id)';
 const copiesKept =
   "(select count(*) from replicas r where r.blob_id = blobs.id and r.state <> 'dropping')";
+
+/** Blobs that no file refers to, and what is known of their copies. */
+export async function forgetUnreferenced(database: Database): Promise<void> {
+  await eachPage(database, 'select id from blobs', async (sql, after, through) => {
+    await forgetCopies(sql, [after, through]);
+    await sql.rows(
+      `delete from blobs where id > ? and id <= ?
+       and not exists (select 1 from file_blobs fb where fb.blob_id = blobs.id)`,
+      [after, through],
+    );
+  });
+}
+
+const forgetCopies = (sql: Sql, range: readonly string[]) =>
+  sql.rows(
+    `delete from replicas where blob_id > ? and blob_id <= ?
+     and not exists (select 1 from file_blobs fb where fb.blob_id = replicas.blob_id)`,
+    range,
+  );
 
 /** What is directly in each directory is pending there: the fold sums it up afterwards. */
 export async function deriveSizes(database: Database): Promise<void> {

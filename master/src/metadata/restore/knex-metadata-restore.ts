@@ -6,7 +6,14 @@ import { pathsOfBlobs } from '../reads/blob-paths.ts';
 import { nowhereId, rootId, trashId } from '../root-entries.ts';
 import { addCopies } from './add-copies.ts';
 import { applyImages } from './apply-images.ts';
-import { clearTable, deriveBlobs, deriveSizes, deriveTotals, requestSweeps } from './derive.ts';
+import {
+  clearTable,
+  deriveBlobs,
+  deriveSizes,
+  deriveTotals,
+  forgetUnreferenced,
+  requestSweeps,
+} from './derive.ts';
 import { FoundTables } from './found-tables.ts';
 import { mend } from './mend.ts';
 import type {
@@ -105,6 +112,10 @@ export class KnexMetadataRestore implements MetadataRestore {
         [clock.now(), JSON.stringify(images)],
       );
     });
+  }
+
+  forgetUnreferenced(): Promise<void> {
+    return forgetUnreferenced(this.#parts.database);
   }
 
   addCopies(nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<CopiesAdded> {

@@ -38,9 +38,9 @@ export async function mend(
     names.push(...page.slice(0, namesShownMax - names.length).map((entry) => entry.name));
   }
   const orphans = await adoptOrphans(database, nowMs, change);
-  await mendContents(database, change);
+  const contentsWithoutName = await mendContents(database, change);
   await mendTrash(database, nowMs, change);
-  return { namesWithoutContent: { count, names }, orphans };
+  return { namesWithoutContent: { count, names }, orphans, contentsWithoutName };
 }
 
 const nameWithoutContent = `e.kind = 'file' and (e.file_id is null
@@ -123,8 +123,9 @@ async function restoredDirectory(
   return entry;
 }
 
-/** Contents that no name holds, and lists of blobs without a content: their blobs are left to collection. */
-async function mendContents(database: Database, change: Change): Promise<void> {
+/** Lets go contents that no name holds, and lists of blobs without a content; says how many rows those were. */
+async function mendContents(database: Database, change: Change): Promise<number> {
+  let count = 0;
   for (;;) {
     const rows = await database.rows<{ file_id: string; sequence: number }>(
       `select fb.file_id, fb.sequence from file_blobs fb
@@ -133,6 +134,7 @@ async function mendContents(database: Database, change: Change): Promise<void> {
       [pageRows],
     );
     if (rows.length === 0) break;
+    count += rows.length;
     await change(
       rows.map(({ file_id, sequence }) => ({
         table: 'file_blobs',
@@ -146,7 +148,8 @@ async function mendContents(database: Database, change: Change): Promise<void> {
       'select f.id from files f where not exists (select 1 from entries e where e.file_id = f.id) limit ?',
       [pageRows],
     );
-    if (rows.length === 0) return;
+    if (rows.length === 0) return count;
+    count += rows.length;
     await change(rows.map(({ id }) => ({ table: 'files', op: 'delete', key: { id } })));
   }
 }

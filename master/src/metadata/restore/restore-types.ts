@@ -46,6 +46,8 @@ export interface Mended {
   readonly namesWithoutContent: { readonly count: number; readonly names: readonly string[] };
   /** Directories and files whose parent is not known, at most the first 1 000 of so many, by the paths below `/.restored/` where they were put. */
   readonly orphans: { readonly count: number; readonly paths: readonly string[] };
+  /** Rows of contents that no name holds: gone. Their names may be in what is missing. */
+  readonly contentsWithoutName: number;
 }
 
 /**
@@ -62,6 +64,11 @@ export interface MetadataRestore {
   adopt(identity: ClusterIdentity, lastNumber: number): Promise<void>;
   /** Removes contradictions, which come out of a journal with a hole. */
   mend(): Promise<Mended>;
+  /**
+   * Forgets the blobs that no file refers to, where it is not sure that they were deleted. Before `addCopies`, so that what nodes hold of them is judged by what
+   * it says of itself.
+   */
+  forgetUnreferenced(): Promise<void>;
   /** A page of a node's inventory. */
   addCopies(nodeId: NodeId, blobs: readonly StoredBlob[]): Promise<CopiesAdded>;
   /**

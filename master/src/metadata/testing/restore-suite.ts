@@ -81,6 +81,7 @@ export function describeRestores(open: OpenMetadata): void {
       expect(await restore.mend()).toEqual({
         namesWithoutContent: { count: 0, names: [] },
         orphans: { count: 0, paths: [] },
+        contentsWithoutName: 0,
       });
       const held = listed(live.repository, blobId, 'hello', { storedAtMs: 5 });
       expect(await restore.addCopies(nodeB, [held])).toMatchObject({ known: 1, unknown: 0 });
@@ -150,6 +151,35 @@ export function describeRestores(open: OpenMetadata): void {
       expect(await journaledRows(copy)).toEqual(await journaledRows(live));
       expect(await copiesOf(copy.repository, old)).toBe('A:stored*');
       await expectNoContradictions(copy, 'replayed');
+    }),
+  );
+
+  it(
+    'counts a copy again that was to be dropped by an older database, and forgets what nothing refers to',
+    onNewDatabase(open, async (harness) => {
+      const { repository } = harness;
+      const { restore } = repository;
+      const blobId = await bindBlob(repository, '/a', { content: 'x', nodes: [nodeA, nodeB] });
+      const loose = await bindBlob(repository, '/loose', { content: 'y', nodes: [nodeA] });
+      await restore.begin('replay');
+      await harness.rows(
+        `update replicas set state = 'dropping', next_attempt_at = 0 where blob_id = '${blobId}'`,
+      );
+      await harness.rows(`delete from entries where name = 'loose'`);
+      await restore.adopt({ ...repository.identity(), epoch: 2 }, 2);
+      expect((await restore.mend()).contentsWithoutName).toBeGreaterThan(0);
+      await restore.forgetUnreferenced();
+      const held = listed(repository, blobId, 'x');
+      expect(await restore.addCopies(nodeB, [held])).toMatchObject({ known: 1 });
+      expect(await restore.addCopies(nodeA, [listed(repository, loose, 'y')])).toMatchObject({
+        known: 0,
+        unknown: 1,
+      });
+      await restore.derive({ isSure: false });
+      expect(await restore.foundBlobs({ limit: 10 })).toMatchObject([{ blobId: loose }]);
+      await restore.end();
+      expect(await copiesOf(repository, blobId)).toBe('A:dropping B:stored*');
+      await expectNoContradictions(harness, 'counted again');
     }),
   );
 

@@ -82,13 +82,17 @@ it('restores in recovery, tells how far it is, and ends with the report', async 
     tell({ step: 'records', message: 'Replaying.', done: 1 });
     return report;
   };
-  const query = `cluster=${report.clusterId}&into=/tmp/aside.sqlite`;
+  const query = `cluster=${report.clusterId}&into=/tmp/aside.sqlite&acceptLoss=1`;
   const answer = await server.fetch(`/api/v1/restore?${query}`, { method: 'POST' });
   expect(await linesOf(answer)).toEqual([
     { progress: { step: 'records', message: 'Replaying.', done: 1 } },
     { report },
   ]);
-  expect(asked).toEqual({ cluster: report.clusterId, into: '/tmp/aside.sqlite' });
+  expect(asked).toEqual({
+    cluster: report.clusterId,
+    into: '/tmp/aside.sqlite',
+    acceptLoss: true,
+  });
 });
 
 it('says in its last line why a restore failed', async () => {

@@ -93,6 +93,7 @@ function requestOf({ query }: Exchange): RestoreRequest {
   return {
     ...(cluster === null ? {} : { cluster: parseClusterId(cluster) }),
     ...(into === null ? {} : { into }),
+    ...(query.get('acceptLoss') === '1' ? { acceptLoss: true } : {}),
   };
 }
 
