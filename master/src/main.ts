@@ -106,7 +106,11 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const metrics = createMetrics({ metadata, nodes, journal, sizesLagMs });
   const access = new AccessControl({ clusterKey, onWrongKey: metrics.authenticationFailed });
 
-  const grace = new GracePeriod(clock, config.gcGraceMs);
+  const grace = new GracePeriod(clock, config.gcGraceMs, {
+    newestRecordedMs: nodes.newestRecordedMs,
+    aheadOfNodesMs: () => nodes.aheadOfNodesMs(),
+    logger,
+  });
   const inventories = new InventoryCheck({
     metadata,
     nodes,
@@ -118,7 +122,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const loops = { metadata, nodes, queue, inventories, clock, logger, random, config };
   const repair = new RepairLoop(loops);
   const collector = new Collector({ ...loops, blobsInUse: inUse, grace });
-  const upkeep = new TreeUpkeep({ ...loops, repair });
+  const upkeep = new TreeUpkeep({ ...loops, repair, grace });
 
   const scrubs = new Scrubs({ nodes, scrubbing: (id) => nodes.scrubbing(id) });
   const care = {

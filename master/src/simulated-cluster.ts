@@ -253,7 +253,7 @@ export class SimulatedCluster {
     repair.listen();
     const keep = { gcGraceMs, logKeepMs: 86_400_000, copies };
     const collector = new Collector({ ...common, blobsInUse, grace, config: keep });
-    const upkeep = new TreeUpkeep({ ...common, repair, config: { copies, gcGraceMs } });
+    const upkeep = new TreeUpkeep({ ...common, repair, grace, config: { copies, gcGraceMs } });
     const admin = new ClusterNodeAdmin({
       ...{ metadata, nodes, clock, logger },
       uploads: inUse,

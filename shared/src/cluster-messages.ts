@@ -33,6 +33,8 @@ export interface Heartbeat {
   /** Age of the last tick of the node's main loop and of its last successful disk write (a probe when idle), ms. */
   readonly loopAgeMs: number;
   readonly diskWriteAgeMs: number;
+  /** The node's wall clock, ms since 1970; absent: it does not tell. */
+  readonly nodeTimeMs?: number;
   /** Where the blobs lie on the node's disk, for people. */
   readonly dataDir: string;
   readonly pid: number;

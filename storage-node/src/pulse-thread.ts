@@ -44,7 +44,8 @@ function beat(): void {
   // The next one in the usual rhythm.
   beatAtMs += everyMs;
   const diskWriteAgeMs = Math.round(heartbeat.diskWriteAgeMs + performance.now() - toldAtMs);
-  const body = JSON.stringify({ ...heartbeat, loopAgeMs, diskWriteAgeMs });
+  const nodeTimeMs = Date.now();
+  const body = JSON.stringify({ ...heartbeat, loopAgeMs, diskWriteAgeMs, nodeTimeMs });
   underWay += 1;
   const sent = send(
     url,

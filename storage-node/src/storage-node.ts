@@ -165,7 +165,13 @@ export async function startStorageNode(
       journal,
       identity,
       counters,
-      scrubber: scrubs,
+      scrubber: {
+        scrubNow: () => {
+          journalScrub.scrubNow();
+          return scrubs.scrubNow();
+        },
+        status: () => scrubs.status(),
+      },
       access: new NodeAccess({ nodeId, clusterKey, urlKey, clock }),
       uploadIdleMs: config.uploadIdleMs,
       status: () => ({ nodeId, name, version, ...cluster(), ...disk() }),
@@ -192,6 +198,7 @@ export async function startStorageNode(
       reserveBytes: space.reserveBytes,
       loopAgeMs: vitals.loopAgeMs,
       diskWriteAgeMs: vitals.diskWriteAgeMs,
+      nodeTimeMs: clock.now(),
       dataDir: path,
       pid: process.pid,
     });

@@ -101,6 +101,33 @@ const pass = (ms: number) => {
 };
 
 describe('HeartbeatNodeDirectory', () => {
+  it('tells by how much this clock is ahead of at least half of the nodes', async () => {
+    expect(directory.aheadOfNodesMs()).toBeUndefined();
+    const nodeIds = [newNodeId(), newNodeId(), newNodeId()];
+    const twoDaysMs = 2 * 86_400_000;
+    for (const [index, nodeId] of nodeIds.entries()) {
+      const nodeTimeMs = clock.now() - (index === 0 ? twoDaysMs : 0);
+      await directory.heartbeat(heartbeatOf({ nodeId, name: `node-${index}`, nodeTimeMs }), '');
+    }
+    // One node of three that is wrong says nothing.
+    expect(directory.aheadOfNodesMs()).toBe(0);
+    // A clock that is set after the nodes were heard is noticed before they are heard again.
+    clock.set(clock.now() + twoDaysMs);
+    clock.advance(1_000);
+    expect(directory.aheadOfNodesMs()).toBe(twoDaysMs);
+  });
+
+  it('remembers the newest time at which a node was heard before a start', async () => {
+    expect(directory.newestRecordedMs).toBe(0);
+    await directory.heartbeat(heartbeatOf(), '');
+    const heardAtMs = clock.now();
+    await directory.close();
+    clock.advance(3_600_000);
+    directory = makeDirectory();
+    await directory.start();
+    expect(directory.newestRecordedMs).toBe(heardAtMs);
+  });
+
   it('registers a node at its first heartbeat, remembers it and tells its listeners', async () => {
     const changes: unknown[] = [];
     directory.onChange((change) => changes.push(change));

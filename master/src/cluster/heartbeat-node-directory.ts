@@ -64,6 +64,8 @@ class KnownNode {
   reservedBytes = 0;
   heardAtMonotonicMs: number;
   savedAtMonotonicMs = 0;
+  /** Its wall clock less this process's monotonic clock; undefined: it does not tell. */
+  clockOffsetMs: number | undefined;
   readonly store: CountedNodeStore;
   isProbing = false;
 
@@ -95,6 +97,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   #newcomerAtMonotonicMs = 0;
   #recovery: string | undefined;
   #wasHeard = false;
+  #newestRecordedMs = 0;
   #tickTimer: NodeJS.Timeout | undefined;
   #tickedAtMonotonicMs = 0;
 
@@ -106,6 +109,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     for (const record of await this.#deps.metadata.listNodes()) {
       if (record.state === 'removed') this.#removed.add(record.id);
       else this.#remember(record);
+      this.#newestRecordedMs = Math.max(this.#newestRecordedMs, record.lastHeartbeatAtMs);
     }
     if (this.#deps.metadata.restore.unfinished !== undefined) this.#recovery = unfinishedRestore;
     this.#tickedAtMonotonicMs = this.#deps.clock.monotonic();
@@ -205,6 +209,23 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
 
   isConfirmed(): boolean {
     return this.#wasHeard || this.#nodes.size === 0;
+  }
+
+  /** The newest time that a node was heard before this start, ms since 1970; 0 where none was. */
+  get newestRecordedMs(): number {
+    return this.#newestRecordedMs;
+  }
+
+  /** By how much this clock is ahead of those of at least half of the nodes that are there, ms; undefined while none told its time. */
+  aheadOfNodesMs(): number | undefined {
+    const { clock } = this.#deps;
+    const offsetMs = clock.now() - clock.monotonic();
+    const ahead = [...this.#nodes.values()]
+      .filter(({ state }) => state === 'up' || state === 'draining')
+      .flatMap(({ clockOffsetMs }) => clockOffsetMs ?? [])
+      .map((nodeOffsetMs) => offsetMs - nodeOffsetMs)
+      .sort((a, b) => a - b);
+    return ahead[Math.floor(ahead.length / 2)];
   }
 
   nodeMap(): NodeMap {
@@ -386,6 +407,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     // A node whose main loop hangs is as silent as that loop, whoever beats for it.
     const isHanging = heartbeat.loopAgeMs > config.nodeTimeoutMs;
     const hungForMs = isHanging ? heartbeat.loopAgeMs : 0;
+    const { nodeTimeMs } = heartbeat;
+    node.clockOffsetMs = nodeTimeMs === undefined ? undefined : nodeTimeMs - clock.monotonic();
     node.heardAtMonotonicMs = clock.monotonic() - hungForMs;
     const isWell =
       heartbeat.loopAgeMs <= loopAgeMaxMs && heartbeat.diskWriteAgeMs <= diskWriteAgeMaxMs;

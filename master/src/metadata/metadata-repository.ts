@@ -232,6 +232,8 @@ export interface InventoryComparison {
   readonly damaged: readonly BlobId[];
   /** Rows and uploads changed after the page was asked for are left alone: its time by the master's clock. */
   readonly askedAtMs: number;
+  /** Asked in each transaction; false: the clock was set back since `askedAtMs`, which then says nothing, and no row is changed. Absent: it was not. */
+  readonly isClockSteady?: () => boolean;
   /** Unknown blobs of the current epoch stored longer ago than this are aborted uploads. */
   readonly abortedBeforeMs: number;
   /** Blobs of uploads that run in this process. */

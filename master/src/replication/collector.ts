@@ -144,7 +144,8 @@ export class Collector {
   }
 
   async #purge(): Promise<void> {
-    const { metadata, clock, config } = this.#deps;
+    const { metadata, clock, config, grace } = this.#deps;
+    if (grace.endedBeforeMs() <= 0) return;
     const now = clock.monotonic();
     if (now - this.#purgedAtMs < Math.min(purgeEveryMs, config.logKeepMs)) return;
     this.#purgedAtMs = now;

@@ -14,6 +14,7 @@ import type { NodeDirectory, NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies, MetadataRepository, Replica } from '../metadata/metadata-repository.ts';
 import type { GracePeriod } from './grace-period.ts';
 import { isReachable } from './node-silence.ts';
+import { type SteadyMoment, steadyMoment } from './steady-clock.ts';
 
 export interface FsckDependencies {
   readonly metadata: Pick<
@@ -122,11 +123,11 @@ class NodeCheck {
     const store = nodes.storeOf(this.#node.id);
     let isChanged = false;
     for (let after: string | undefined; !signal.aborted; ) {
-      const askedAtMs = clock.now();
+      const asked = steadyMoment(clock);
       const page: InventoryPage = await store.inventory(after, blobsPerPage);
       const findings = await this.#compare(page, after);
       if (this.#isRepair && findings.length > 0) {
-        await this.#repair(page, after, askedAtMs);
+        await this.#repair(page, after, asked);
         isChanged = true;
       }
       yield findings;
@@ -210,7 +211,11 @@ class NodeCheck {
     }
   }
 
-  async #repair(page: InventoryPage, after: string | undefined, askedAtMs: number): Promise<void> {
+  async #repair(
+    page: InventoryPage,
+    after: string | undefined,
+    asked: SteadyMoment,
+  ): Promise<void> {
     const { metadata, grace, blobsInUse } = this.#deps;
     await metadata.compareInventory({
       nodeId: this.#node.id,
@@ -218,7 +223,8 @@ class NodeCheck {
       ...(page.next === undefined ? {} : { throughKey: page.next }),
       blobs: page.blobs,
       damaged: page.damaged,
-      askedAtMs,
+      askedAtMs: asked.atMs,
+      isClockSteady: asked.isSteady,
       abortedBeforeMs: grace.endedBeforeMs(),
       inUpload: blobsInUse.uploadingNow(),
       mayDropEarlierEpochs: true,

@@ -1,4 +1,4 @@
-import { FakeClock } from '@dfs/shared/testing';
+import { FakeClock, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { GracePeriod } from './grace-period.ts';
 import { StandstillWatch } from './standstill-watch.ts';
@@ -37,6 +37,43 @@ describe('GracePeriod', () => {
       clock.set(clock.now() + 500);
       expect(grace.endedBeforeMs()).toBe(clock.now() - graceMs);
     }
+  });
+
+  it.each([
+    { name: 'two days ahead of the newest recorded time', days: 2, isHeld: true },
+    { name: 'a minute ahead of it', days: 1 / 1440, isHeld: false },
+    { name: 'behind it', days: -2, isHeld: false },
+  ])('of a start with a clock $name', ({ days, isHeld }) => {
+    const clock = new FakeClock();
+    const { logger, lines } = recordingLogger();
+    const newestRecordedMs = clock.now() - days * 86_400_000;
+    const grace = new GracePeriod(clock, graceMs, { newestRecordedMs, logger });
+    expect(grace.endedBeforeMs() === 0).toBe(isHeld);
+    clock.advance(graceMs - 1);
+    expect(grace.endedBeforeMs() === 0).toBe(isHeld);
+    clock.advance(1);
+    expect(grace.endedBeforeMs()).toBe(clock.now() - graceMs);
+    expect(lines).toHaveLength(isHeld ? 1 : 0);
+  });
+
+  it('trusts the clock of a first start, of which nothing is recorded', () => {
+    const clock = new FakeClock();
+    const grace = new GracePeriod(clock, graceMs, { newestRecordedMs: 0 });
+    expect(grace.endedBeforeMs()).toBe(clock.now() - graceMs);
+  });
+
+  it('counts nothing as old for as long as the clock is far ahead of the nodes, with one line', () => {
+    const clock = new FakeClock();
+    const { logger, lines } = recordingLogger();
+    let aheadMs = 2 * 86_400_000;
+    const grace = new GracePeriod(clock, graceMs, { aheadOfNodesMs: () => aheadMs, logger });
+    for (let i = 0; i < 10; i += 1) {
+      expect(grace.endedBeforeMs()).toBe(0);
+      clock.advance(graceMs);
+    }
+    expect(lines).toHaveLength(1);
+    aheadMs = 1_000;
+    expect(grace.endedBeforeMs()).toBe(clock.now() - graceMs);
   });
 });
 

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BlobId, Clock, NodeId } from '@dfs/shared';
+import { type BlobId, type Clock, type NodeId, StoreError } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { InventoryFindings, MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { GracePeriod } from './grace-period.ts';
+import { steadyMoment } from './steady-clock.ts';
 
 export interface InventoryCheckDependencies {
   readonly metadata: Pick<MetadataRepository, 'compareInventory'>;
@@ -32,7 +33,7 @@ export class InventoryCheck {
   }
 
   /**
-   * Goes through the whole inventory of a node, or joins a check of it that runs. Rejects with what the node or the database fails with; what was compared
+   * Goes through the whole inventory of a node, or joins a check of it that runs. Rejects with what the node or the database fails with, and with `unavailable` when the clock was set back meanwhile; what was compared
    * until then stays.
    */
   check(nodeId: NodeId, signal: AbortSignal): Promise<InventoryFindings> {
@@ -67,7 +68,7 @@ export class InventoryCheck {
 
   async #checkPage(nodeId: NodeId, after: string | undefined) {
     const { metadata, nodes, clock, grace, blobsInUse } = this.#deps;
-    const askedAtMs = clock.now();
+    const asked = steadyMoment(clock);
     const { blobs, damaged, next } = await nodes.storeOf(nodeId).inventory(after, blobsPerPage);
     const findings = await metadata.compareInventory({
       nodeId,
@@ -75,10 +76,13 @@ export class InventoryCheck {
       ...(next === undefined ? {} : { throughKey: next }),
       blobs,
       damaged,
-      askedAtMs,
+      askedAtMs: asked.atMs,
+      isClockSteady: asked.isSteady,
       abortedBeforeMs: grace.endedBeforeMs(),
       inUpload: blobsInUse.uploadingNow(),
     });
+    // Another look, from the beginning: rows that were left out may lie in this page.
+    if (!asked.isSteady()) throw new StoreError('unavailable', 'The clock was set meanwhile.');
     return { findings, next };
   }
 

@@ -1,6 +1,7 @@
 import { parseFilePath } from '@dfs/shared';
 import { recordingLogger } from '@dfs/shared/testing';
 import { afterEach, expect, it } from 'vitest';
+import { GracePeriod } from '../replication/grace-period.ts';
 import { TestCluster, type TestNode } from '../replication/test-cluster.ts';
 import { TreeUpkeep } from './tree-upkeep.ts';
 
@@ -11,6 +12,7 @@ it('has copies made within seconds after a number was raised, and dropped after 
   cluster = await TestCluster.start({ nodes: 3 });
   const { metadata, repair, clock, directory } = cluster;
   const upkeep = new TreeUpkeep({
+    grace: new GracePeriod(clock, 0),
     metadata,
     nodes: directory,
     repair,

@@ -3,13 +3,14 @@ import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
-import { GracePeriod } from '../replication/grace-period.ts';
+import type { GracePeriod } from '../replication/grace-period.ts';
 import { bytesShortOfRoom, roomIsShort, shortGraceMs } from '../replication/room.ts';
 import { restAfter } from './rest.ts';
 
 export interface TrashCollectorDependencies {
   readonly metadata: Pick<MetadataRepository, 'collectTrash' | 'expireOldestTrash'>;
   readonly nodes: Pick<NodeDirectory, 'snapshots' | 'recovery' | 'isConfirmed'>;
+  readonly grace: Pick<GracePeriod, 'endedBeforeMs'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: {
@@ -35,13 +36,11 @@ const leastBytes = 64 * 2 ** 20;
 export class TrashCollector {
   readonly #deps: TrashCollectorDependencies;
   readonly #loop: BackgroundLoop;
-  readonly #grace: GracePeriod;
   /** What expired early and is still on its way off the disks: bytes of contents, and until when, by the monotonic clock. */
   #freeing: readonly { readonly bytes: number; readonly untilMs: number }[] = [];
 
   constructor(dependencies: TrashCollectorDependencies) {
     this.#deps = dependencies;
-    this.#grace = new GracePeriod(dependencies.clock, dependencies.config.gcGraceMs);
     const step = (signal: AbortSignal) => this.step(signal);
     const { logger } = dependencies;
     this.#loop = new BackgroundLoop({ name: 'collection of the trash', everyMs, step, logger });
@@ -61,9 +60,9 @@ export class TrashCollector {
   }
 
   async step(signal?: AbortSignal): Promise<undefined> {
-    const { metadata, nodes, clock } = this.#deps;
-    // A clock that was set ahead would have everything expire: it has a while to be set right again.
-    if (this.#grace.endedBeforeMs() <= 0) return;
+    const { metadata, nodes, clock, grace } = this.#deps;
+    // A clock that is ahead would have everything expire: it has a while to be set right again.
+    if (grace.endedBeforeMs() <= 0) return;
     // A database that may be an old one: what it holds to be expired may have been brought back since.
     if (nodes.recovery() !== undefined || !nodes.isConfirmed()) return;
     await this.#makeRoom();

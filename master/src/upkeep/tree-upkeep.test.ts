@@ -2,6 +2,7 @@ import type { NodeId } from '@dfs/shared';
 import { recordingLogger } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { pathOf, TestCluster } from '../files/test-cluster.ts';
+import { GracePeriod } from '../replication/grace-period.ts';
 import { TreeUpkeep } from './tree-upkeep.ts';
 
 const gcGraceMs = 15 * 60_000;
@@ -32,6 +33,7 @@ afterEach(() => cluster.close());
 
 const makeUpkeep = () =>
   new TreeUpkeep({
+    grace: new GracePeriod(cluster.clock, gcGraceMs),
     metadata: cluster.metadata,
     nodes: cluster.nodes,
     clock: cluster.clock,

@@ -12,6 +12,8 @@ export interface TreeUpkeepDependencies {
   readonly nodes: NodeDirectory;
   /** Told of copies that are missing or too many since a number was changed. */
   readonly repair: Pick<RepairLoop, 'lookForShort' | 'scan'>;
+  /** Tells whether the clock can be trusted. */
+  readonly grace: TrashCollectorDependencies['grace'];
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: TrashCollectorDependencies['config'];

@@ -7,7 +7,7 @@ import type {
   InventoryFindings,
 } from '../metadata-repository.ts';
 import { plainText } from '../rows.ts';
-import { isInUpload } from './collection.ts';
+import { decideDropped, isInUpload } from './collection.ts';
 import { decideDamage } from './copies.ts';
 
 export interface InventoryStep {
@@ -25,6 +25,7 @@ type Finding = keyof InventoryFindings | undefined;
 /** What one range of a node's inventory means for the rows of its copies: see `InventoryFindings`. */
 export function decideInventory(draft: Draft, step: InventoryStep): InventoryFindings {
   const findings = { found: 0, missing: 0, damaged: 0, aborted: 0, quarantined: 0 };
+  if (step.comparison.isClockSteady?.() === false) return findings;
   const listed = new Map(step.listed.map((blob) => [blob.blobId, blob]));
   const damaged = new Set(step.damaged);
   const ids = [...new Set([...step.expected, ...listed.keys(), ...damaged])];
@@ -51,6 +52,11 @@ function judge(
   if (copy.state === 'wanted' && isWhole) {
     draft.blobs.set(blobId, withCopy(blob, inState(copy, 'stored', draft.nowMs)));
     return 'found';
+  }
+  if (copy.state === 'dropping' && held === undefined && !isDamaged) {
+    // It went without a word to the master: as good as a confirmation.
+    decideDropped(draft, [{ blobId, nodeId: copy.nodeId }], draft.nowMs);
+    return undefined;
   }
   if (copy.state !== 'stored' || isWhole) return undefined;
   return noteDamage(draft, step.comparison.nodeId, blobId, isDamaged || held !== undefined);
