@@ -22,7 +22,7 @@ export const exitCodesText = `  0  done
   5  the name is taken, or changed meanwhile
   6  the store cannot be reached, is not ready or has no room: try again later
   7  the bytes do not fit their MD5
-  8  dfs status: every file can be read, but copies are missing
+  8  dfs status: copies are missing, or on nodes that are away or in doubt
   9  dfs status: something cannot be read now`;
 
 const codeOfKind: Readonly<Record<StoreErrorKind, number>> = {

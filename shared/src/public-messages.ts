@@ -146,7 +146,7 @@ export interface StatusAnswer {
   readonly clusterId: string;
   readonly epoch: number;
   readonly uptimeSeconds: number;
-  /** `whole`: every wanted copy is stored · `healing`: copies are missing, or on a node that is away · `lost`: a blob has no copy that can be reached · `recovery`: the database waits for `dfs restore`. */
+  /** `whole`: every wanted copy is stored · `healing`: copies are missing, or on a node that is away or in doubt · `lost`: a blob has no copy that can be reached · `recovery`: the database waits for `dfs restore`. */
   readonly health: 'whole' | 'healing' | 'lost' | 'recovery';
   readonly recovery?: string;
   readonly files: number;
@@ -164,7 +164,9 @@ export interface StatusAnswer {
   readonly blobsWithoutCopy: number;
   /** Blobs whose stored copies are all on nodes that are away. */
   readonly blobsUnreachable: number;
-  /** What is still to be copied and how fast that went lately; `etaSeconds` is absent when nothing was copied lately. */
+  /** Further blobs whose stored copies are all on nodes that are away or in doubt (suspect): whether they can be read now is not known. */
+  readonly blobsInDoubt: number;
+  /** What is still to be copied, what drained nodes still hold included, and how fast that went lately; `etaSeconds` is absent when nothing was copied lately. */
   readonly healing: {
     readonly copies: number;
     readonly bytes: number;

@@ -16,6 +16,7 @@ const whole: StatusAnswer = {
   blobsShort: 0,
   blobsWithoutCopy: 0,
   blobsUnreachable: 0,
+  blobsInDoubt: 0,
   healing: { copies: 0, bytes: 0, bytesPerSecond: 0, copiesPerSecond: 0, etaSeconds: 0 },
   away: [],
   draining: [],
@@ -47,6 +48,9 @@ describe('the status', () => {
   });
 
   it('says that something cannot be read, and of how many blobs', () => {
+    expect(text({ health: 'healing', blobsInDoubt: 3 })).toContain(
+      '3 blobs have copies only on nodes that do not answer as they should',
+    );
     expect(text({ health: 'lost', blobsWithoutCopy: 2, blobsUnreachable: 3 })).toContain(
       '5 blobs have no copy that can be reached now',
     );

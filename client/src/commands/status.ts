@@ -50,7 +50,7 @@ export function statusLines(answer: StatusAnswer, url: string): string[] {
 }
 
 function verdict(answer: StatusAnswer): string[] {
-  const { health, blobsWithoutCopy, blobsUnreachable, healing } = answer;
+  const { health, blobsWithoutCopy, blobsUnreachable, blobsInDoubt, healing } = answer;
   switch (health) {
     case 'recovery':
       return [answer.recovery ?? 'The master waits for its database.', recoveryHint];
@@ -60,6 +60,11 @@ function verdict(answer: StatusAnswer): string[] {
       return [`${what} no copy that can be reached now: their files cannot be read.`];
     }
     case 'healing':
+      if (blobsInDoubt > 0) {
+        return [
+          `${blobsInDoubt} blobs have copies only on nodes that do not answer as they should: their files may not be readable now.`,
+        ];
+      }
       return [
         healing.copies > 0
           ? 'Every file can be read; some copies are still missing.'

@@ -411,6 +411,12 @@ export class KnexMetadataRepository implements MetadataRepository {
     return this.#copies.lastCopiesOn(nodes, others);
   }
 
+  copiesToMove(
+    nodes: readonly NodeId[],
+  ): Promise<{ readonly copies: number; readonly bytes: number }> {
+    return this.#copies.copiesToMove(nodes);
+  }
+
   forgetCopiesOn(nodeId: NodeId, limit: number): Promise<number> {
     let blobIds: BlobId[] = [];
     const rows = Math.min(changesMax, limit);

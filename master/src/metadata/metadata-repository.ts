@@ -386,6 +386,10 @@ export interface MetadataRepository extends JournalSource, WorkingTree, TreeChan
     nodes: readonly NodeId[],
     others: readonly NodeId[],
   ): Promise<{ readonly blobs: number; readonly bytes: number }>;
+  /** Copies of these nodes' blobs that are wanted and have no row on another node yet, in any state but on its way out, and their bytes. */
+  copiesToMove(
+    nodes: readonly NodeId[],
+  ): Promise<{ readonly copies: number; readonly bytes: number }>;
   /** Takes away rows of copies on a node that left for good, at most `limit` and 1 000. Gives how many went. */
   forgetCopiesOn(nodeId: NodeId, limit: number): Promise<number>;
   /** Inserts or replaces by id. */

@@ -143,6 +143,21 @@ export class CopiesReader {
     return { blobs: row?.blobs ?? 0, bytes: row?.bytes ?? 0 };
   }
 
+  async copiesToMove(
+    nodes: readonly NodeId[],
+  ): Promise<{ readonly copies: number; readonly bytes: number }> {
+    if (nodes.length === 0) return { copies: 0, bytes: 0 };
+    const [row] = await this.#database.rows<{ copies: number; bytes: number }>(
+      `select count(*) as copies, coalesce(sum(b.size_bytes), 0) as bytes
+       from replicas r join blobs b on b.id = r.blob_id
+       where r.state = 'stored' and r.node_id in (${places(nodes)}) and b.unreferenced_since is null
+       and (select count(*) from replicas o where o.blob_id = b.id and o.state <> 'dropping'
+         and o.node_id not in (${places(nodes)})) < b.copies_wanted`,
+      [...nodes, ...nodes],
+    );
+    return { copies: row?.copies ?? 0, bytes: row?.bytes ?? 0 };
+  }
+
   /** `rows`: one more than the page has, when there is another one. */
   async #pageOfBlobs<Row extends { readonly id: BlobId }>(
     sql: Sql,

@@ -150,6 +150,13 @@ export function describeHealing(open: OpenMetadata): void {
         expect((await repository.lastCopiesOn([nodeB], [nodeA])).blobs).toBe(0);
         expect((await repository.lastCopiesOn([nodeA, nodeB], [nodeC])).blobs).toBe(2);
         expect((await repository.lastCopiesOn([], [])).blobs).toBe(0);
+        // What is to be made elsewhere, or is there, does not have to move any more.
+        expect(await repository.copiesToMove([nodeA])).toMatchObject({ copies: 2 });
+        const want = { kind: 'want', blobId: lone, nodeId: nodeC } as const;
+        expect(await repository.changeCopies([want], 0)).toBe(1);
+        expect(await repository.copiesToMove([nodeA])).toMatchObject({ copies: 1 });
+        await repository.changeCopies([{ ...want, kind: 'unwant' }], 0);
+        expect(await repository.copiesToMove([])).toEqual({ copies: 0, bytes: 0 });
         await repository.removeEntry(path('/lone'));
         expect((await repository.lastCopiesOn([nodeA], [nodeB])).blobs).toBe(0);
         expect(await repository.copiesOn(nodeA)).toBe(2);

@@ -111,6 +111,7 @@ describe('nodes and status', () => {
       blobsShort: 0,
       blobsWithoutCopy: 0,
       blobsUnreachable: 0,
+      blobsInDoubt: 0,
       healing: { copies: 0, bytes: 0, bytesPerSecond: 0, copiesPerSecond: 0, etaSeconds: 0 },
       away: [],
       draining: [],
@@ -155,6 +156,7 @@ describe('nodes and status', () => {
         { node: nameOf(waited), silentFor: 20, isReplaced: false, replacedIn: 2 },
         { node: nameOf(replaced), silentFor: 20, isReplaced: true },
       ],
+      healing: { copies: 10, bytes: 700 },
       draining: [{ node: nameOf(drained), copiesLeft: 12 }],
       shortOfRoom: [{ node: nameOf(full), free: 9 }],
       // Two that are away have not taken their room with them.
@@ -164,6 +166,15 @@ describe('nodes and status', () => {
     expect(listed.flatMap(({ copiesLeft }) => copiesLeft ?? [])).toEqual([12]);
     server.nodes.splice(1);
     server.awaited.clear();
+  });
+
+  it('does not call whole what only a node in doubt holds', async () => {
+    server.nodes.push(snapshotOf({ name: 'odd', state: 'suspect' }));
+    server.lastCopies = 3;
+    const { body } = await json('/api/v1/status');
+    expect(body).toMatchObject({ health: 'healing', blobsUnreachable: 0, blobsInDoubt: 3 });
+    server.nodes.splice(1);
+    server.lastCopies = 0;
   });
 
   it('takes the word of an admin on nodes, and of nobody else', async () => {
@@ -225,11 +236,13 @@ describe('nodes and status', () => {
       counts,
       nodes: [snapshotOf()],
       blobsUnreachable: 0,
+      blobsInDoubt: 0,
       awaitedNodes: 0,
     };
     expect(healthOf(state)).toBe(health);
     if (health === 'whole') {
       expect(healthOf({ ...state, awaitedNodes: 1 })).toBe('healing');
+      expect(healthOf({ ...state, blobsInDoubt: 1 })).toBe('healing');
     }
     expect(healthOf({ ...state, blobsUnreachable: 1 })).toBe('lost');
     expect(healthOf({ ...state, recovery: 'why' })).toBe('recovery');

@@ -13,29 +13,29 @@ export function healthOf(state: {
   readonly nodes: readonly Pick<NodeSnapshot, 'state'>[];
   /** Blobs whose copies are all on nodes that are away. */
   readonly blobsUnreachable: number;
+  /** Further blobs whose copies are all on nodes that are away or suspect. */
+  readonly blobsInDoubt: number;
   /** Nodes that are away and whose copies are not wanted elsewhere yet. */
   readonly awaitedNodes: number;
 }): StatusAnswer['health'] {
-  const { recovery, counts, nodes, blobsUnreachable, awaitedNodes } = state;
+  const { recovery, counts, nodes, blobsUnreachable, blobsInDoubt, awaitedNodes } = state;
   if (recovery !== undefined) return 'recovery';
   const isAnyoneThere = nodes.some((node) => node.state === 'up' || node.state === 'draining');
   const isOut = counts.files > 0 && !isAnyoneThere;
   if (counts.blobsWithoutCopy + blobsUnreachable > 0 || isOut) return 'lost';
   const { wanted, corrupt } = counts.replicas;
-  return wanted + corrupt + counts.blobsShort + awaitedNodes > 0 ? 'healing' : 'whole';
+  const inDoubt = blobsInDoubt + awaitedNodes;
+  return wanted + corrupt + counts.blobsShort + inDoubt > 0 ? 'healing' : 'whole';
 }
 
-/** To ask which blobs cannot be reached costs a look at all rows of the nodes that are away. */
-const unreachableKeepMs = 5_000;
+/** To ask which blobs are on some nodes only costs a look at all rows of these. */
+const lookKeepMs = 5_000;
 
 /** Answers `GET /api/v1/status` and `GET /api/v1/nodes`. */
 export class StatusReader {
   readonly #front: Front;
-  #unreachable: { readonly key: string; readonly untilMs: number; readonly blobs: number } = {
-    key: '',
-    untilMs: 0,
-    blobs: 0,
-  };
+  /** Answers that cost a look at all rows of some nodes. */
+  readonly #looks = new Map<string, { readonly untilMs: number; readonly answer: unknown }>();
 
   constructor(front: Front) {
     this.#front = front;
@@ -47,7 +47,16 @@ export class StatusReader {
     const snapshots = nodes.snapshots();
     const recovery = nodes.recovery();
     const awaited = repair.awaited();
-    const blobsUnreachable = await this.#blobsUnreachable(snapshots);
+    const away = snapshots.filter(({ state }) => state === 'down');
+    const there = snapshots.filter(({ state }) => state === 'up' || state === 'draining');
+    const hasDoubt = away.length + there.length < snapshots.length;
+    const blobsUnreachable = await this.#blobsOnlyOn(snapshots, away);
+    const blobsInDoubt = hasDoubt
+      ? (await this.#blobsOnlyOn(
+          snapshots,
+          snapshots.filter((node) => !there.includes(node)),
+        )) - blobsUnreachable
+      : 0;
     const { clusterId, epoch } = metadata.identity();
     return {
       version,
@@ -59,6 +68,7 @@ export class StatusReader {
         counts,
         nodes: snapshots,
         blobsUnreachable,
+        blobsInDoubt,
         awaitedNodes: awaited.size,
       }),
       ...(recovery === undefined ? {} : { recovery }),
@@ -73,7 +83,8 @@ export class StatusReader {
       blobsShort: counts.blobsShort,
       blobsWithoutCopy: counts.blobsWithoutCopy,
       blobsUnreachable,
-      healing: healingOf(counts, repair.rate.perSecond()),
+      blobsInDoubt,
+      healing: healingOf(counts, await this.#toMove(snapshots), repair.rate.perSecond()),
       away: awayOf(snapshots, awaited),
       draining: await this.#draining(snapshots),
       shortOfRoom: snapshots
@@ -118,20 +129,36 @@ export class StatusReader {
     );
   }
 
-  async #blobsUnreachable(nodes: readonly NodeSnapshot[]): Promise<number> {
-    const { metadata, clock } = this.#front;
-    const idsOf = (some: readonly NodeSnapshot[]) => some.map(({ id }) => id);
-    const away = nodes.filter(({ state }) => state === 'down');
-    if (away.length === 0) return 0;
-    const key = idsOf(away).join();
+  /** Copies that are only on drained nodes so far and not yet to be made elsewhere. */
+  async #toMove(nodes: readonly NodeSnapshot[]) {
+    const drained = nodes.filter((node) => node.isDraining).map(({ id }) => id);
+    if (drained.length === 0) return { copies: 0, bytes: 0 };
+    const { metadata } = this.#front;
+    return this.#lookAt(`move ${drained.join()}`, () => metadata.copiesToMove(drained));
+  }
+
+  /** Blobs that are stored on some of these nodes and on no other one. */
+  async #blobsOnlyOn(
+    nodes: readonly NodeSnapshot[],
+    some: readonly NodeSnapshot[],
+  ): Promise<number> {
+    if (some.length === 0) return 0;
+    const { metadata } = this.#front;
+    const ids = some.map(({ id }) => id);
+    const others = nodes.filter((node) => !some.includes(node)).map(({ id }) => id);
+    const look = () => metadata.lastCopiesOn(ids, others);
+    return (await this.#lookAt(`only ${ids.join()}`, look)).blobs;
+  }
+
+  async #lookAt<Answer>(key: string, look: () => Promise<Answer>): Promise<Answer> {
+    const { clock } = this.#front;
     const now = clock.monotonic();
-    if (this.#unreachable.key === key && now < this.#unreachable.untilMs) {
-      return this.#unreachable.blobs;
-    }
-    const there = nodes.filter(({ state }) => state !== 'down');
-    const { blobs } = await metadata.lastCopiesOn(idsOf(away), idsOf(there));
-    this.#unreachable = { key, untilMs: clock.monotonic() + unreachableKeepMs, blobs };
-    return blobs;
+    for (const [old, { untilMs }] of this.#looks) if (untilMs <= now) this.#looks.delete(old);
+    const known = this.#looks.get(key);
+    if (known) return known.answer as Answer;
+    const answer = await look();
+    this.#looks.set(key, { answer, untilMs: clock.monotonic() + lookKeepMs });
+    return answer;
   }
 }
 
@@ -139,10 +166,14 @@ const nameOf = ({ id, name }: NodeSnapshot) => ({ id, name });
 
 function healingOf(
   counts: StoreCounts,
+  toMove: { readonly copies: number; readonly bytes: number },
   perSecond: { readonly copies: number; readonly bytes: number },
 ): StatusAnswer['healing'] {
   const { wanted, corrupt } = counts.replicas;
-  const left = { copies: wanted + corrupt + counts.blobsShort, bytes: counts.missingBytes };
+  const left = {
+    copies: wanted + corrupt + counts.blobsShort + toMove.copies,
+    bytes: counts.missingBytes + toMove.bytes,
+  };
   const etaSeconds = secondsFor(left, perSecond);
   return {
     ...left,

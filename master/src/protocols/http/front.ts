@@ -20,6 +20,7 @@ export type FrontMetadata = Pick<
   | 'isEmpty'
   | 'copiesOn'
   | 'lastCopiesOn'
+  | 'copiesToMove'
 >;
 
 /** What of the repair the front tells, and asks for. */

@@ -179,6 +179,7 @@ export class TestPublicServer {
       counts: async () => this.counts,
       copiesOn: async () => 12,
       lastCopiesOn: async () => ({ blobs: this.lastCopies, bytes: 0 }),
+      copiesToMove: async () => ({ copies: 10, bytes: 700 }),
       identity: () => ({
         clusterId: '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11' as ClusterId,
         epoch: 1,
