@@ -8,7 +8,6 @@ export interface MasterConfig {
   /** A PostgreSQL URL; absent: SQLite in `dataDir`. */
   readonly databaseUrl: string | undefined;
   readonly redisUrl: string | undefined;
-  readonly clusterKey: string | undefined;
   /** Undefined: all addresses. */
   readonly host: string | undefined;
   readonly port: number;
@@ -35,7 +34,7 @@ const copiesLimits = { min: 1, max: 16 };
 /** Reads the master's settings from the environment. Throws `ConfigurationError` with every fault. */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
-  clusterKey: string | undefined,
+  hasClusterKey: boolean,
 ): MasterConfig {
   const read = new EnvironmentReader(environment);
   const hasRepairLimit = read.optional('DFS_REPAIR_BYTES_PER_SECOND') !== undefined;
@@ -43,8 +42,7 @@ export function readConfig(
     dataDir: read.directory('DFS_DATA', './dfs-master'),
     databaseUrl: read.optional('DFS_DATABASE_URL'),
     redisUrl: read.optional('DFS_REDIS_URL'),
-    clusterKey,
-    host: read.optional('DFS_HOST') ?? (clusterKey === undefined ? '127.0.0.1' : undefined),
+    host: read.optional('DFS_HOST') ?? (hasClusterKey ? undefined : '127.0.0.1'),
     port: read.integer('DFS_PORT', 7040, portLimits),
     managementPort: read.integer('DFS_MANAGEMENT_PORT', 7041, portLimits),
     instanceName: read.optional('DFS_INSTANCE_NAME', 'INSTANCE_NAME') ?? hostname(),
@@ -70,7 +68,7 @@ export function readConfig(
   if (config.databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(config.databaseUrl)) {
     read.fault('DFS_DATABASE_URL must be a postgres:// URL; leave it out for SQLite.');
   }
-  if (clusterKey === undefined && !isLoopback(config.host ?? '')) {
+  if (!hasClusterKey && !isLoopback(config.host ?? '')) {
     read.fault(
       `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
     );

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deriveBlobUrlKey, readClusterKey, systemClock } from '@dfs/shared';
-import { createLogger, type Logger, listen, runProgram } from '@dfs/shared/cluster';
+import { systemClock } from '@dfs/shared';
+import { ClusterKeyring, createLogger, type Logger, listen, runProgram } from '@dfs/shared/cluster';
 import { AccessControl } from './access/access-control.ts';
 import { closeServer } from './close-server.ts';
 import { createClusterServer } from './cluster/cluster-server.ts';
@@ -50,12 +50,13 @@ const random = Math.random;
 await runProgram({
   name: 'master',
   start: async ({ ready }) => {
-    const clusterKey = await readClusterKey(process.env, 'make');
-    const config = readConfig(process.env, clusterKey);
+    const keyring = await ClusterKeyring.read(process.env, 'make');
+    const config = readConfig(process.env, keyring.current() !== undefined);
     const logger = createLogger({ program: 'master', level: config.logLevel });
-    if (clusterKey !== undefined && clusterKey.length < keyLengthAdvised) {
+    keyring.watch(logger);
+    if (keyring.all().some((key) => key.length < keyLengthAdvised)) {
       logger.warn(
-        `the cluster key is shorter than ${keyLengthAdvised} characters: it can be guessed`,
+        `a cluster key is shorter than ${keyLengthAdvised} characters: it can be guessed`,
       );
     }
     const metadata = await openMetadataRepository({
@@ -67,7 +68,7 @@ await runProgram({
       copies: config.copies,
     });
     try {
-      const master = await wire(config, metadata, logger);
+      const master = await wire(config, metadata, keyring, logger);
       ready(master.addresses);
       logger.info('master serves', master.addresses);
       return { stop: master.stop };
@@ -78,9 +79,13 @@ await runProgram({
   },
 });
 
-async function wire(config: MasterConfig, metadata: MetadataRepository, logger: Logger) {
-  const { clusterKey } = config;
-  const nodes = new HeartbeatNodeDirectory({ metadata, clock, logger, clusterKey, config });
+async function wire(
+  config: MasterConfig,
+  metadata: MetadataRepository,
+  keyring: ClusterKeyring,
+  logger: Logger,
+) {
+  const nodes = new HeartbeatNodeDirectory({ metadata, clock, logger, keyring, config });
   await nodes.start();
   const { redisUrl } = config;
   const leased = redisUrl === undefined ? new LeasedReplicationQueue({ clock }) : undefined;
@@ -96,7 +101,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     logger,
     random,
     config: { ...defaultFileServiceConfig, ...config },
-    blobUrlKey: clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey),
+    blobUrlKeyNow: () => keyring.blobUrlKeys()[0],
     contentTypeOf: guessContentType,
     onTrashExpired: () => upkeep.trash.wake(),
   });
@@ -104,7 +109,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
   const journal = () => shipper.state();
   const sizesLagMs = () => upkeep.sizes.lagMs();
   const metrics = createMetrics({ metadata, nodes, journal, sizesLagMs });
-  const access = new AccessControl({ clusterKey, onWrongKey: metrics.authenticationFailed });
+  const access = new AccessControl({ keyring, onWrongKey: metrics.authenticationFailed });
 
   const grace = new GracePeriod(clock, config.gcGraceMs, {
     newestRecordedMs: nodes.newestRecordedMs,
@@ -149,7 +154,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
       endRecovery: () => nodes.endRecovery(),
       isUp: (id) => nodes.find(id)?.state === 'up' || nodes.find(id)?.state === 'draining',
       restoreSources: () =>
-        nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, clusterKey })),
+        nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, keyring })),
     },
     openAside: (sqliteFile) =>
       makeMetadataAside({ sqliteFile, clock, logger, copies: config.copies }),
@@ -202,7 +207,7 @@ async function wire(config: MasterConfig, metadata: MetadataRepository, logger: 
     nodes,
     clock,
     logger,
-    clusterKey,
+    keyring,
     random,
     ...(leased ? { lease: (request, signal) => leased.lease(request, signal) } : {}),
     onAttempts: (attempts) => {

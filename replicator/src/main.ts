@@ -1,5 +1,4 @@
-import { readClusterKey } from '@dfs/shared';
-import { createLogger, runProgram } from '@dfs/shared/cluster';
+import { ClusterKeyring, createLogger, runProgram } from '@dfs/shared/cluster';
 import { readConfig } from './config.ts';
 import { startReplicator } from './replicator.ts';
 
@@ -8,10 +7,11 @@ await runProgram({
   start: async ({ ready, stopping }) => {
     const config = readConfig(process.env);
     const logger = createLogger({ program: 'replicator', level: config.logLevel });
-    const clusterKey = await readClusterKey(process.env, 'wait', (file) => {
+    const keyring = await ClusterKeyring.read(process.env, 'wait', (file) => {
       logger.info('waiting for the cluster key', { file });
     });
-    const replicator = await startReplicator({ config, clusterKey, logger, stopping });
+    keyring.watch(logger);
+    const replicator = await startReplicator({ config, keyring, logger, stopping });
     ready();
     return replicator;
   },

@@ -10,14 +10,14 @@ import {
   type ReplicationReport,
   StoreError,
 } from '@dfs/shared';
-import { type Logger, networkCodeOf } from '@dfs/shared/cluster';
+import { type ClusterKeyring, type Logger, networkCodeOf } from '@dfs/shared/cluster';
 import { Pool } from 'undici';
 import type { KnownNodes } from './copy-blob.ts';
 
 export interface MasterClientOptions {
   /** The master's management address, without a trailing slash. */
   readonly masterUrl: string;
-  readonly clusterKey: string | undefined;
+  readonly keyring: ClusterKeyring;
   readonly logger: Logger;
 }
 
@@ -33,7 +33,6 @@ export class MasterClient implements KnownNodes {
   readonly #options: MasterClientOptions;
   readonly #pool: Pool;
   readonly #prefix: string;
-  readonly #headers: Readonly<Record<string, string>>;
   #nodes = new Map<NodeId, NodeMapEntry>();
   #epoch = 0;
   #refreshing: Promise<void> | undefined;
@@ -46,11 +45,6 @@ export class MasterClient implements KnownNodes {
     this.#prefix = pathname.replace(/\/+$/, '');
     // One connection waits with a lease while another reports.
     this.#pool = new Pool(origin, { connections: 4, connect: { timeout: connectMs } });
-    const { clusterKey } = options;
-    this.#headers = {
-      'content-type': 'application/json',
-      ...(clusterKey === undefined ? {} : { authorization: `Bearer ${clusterKey}` }),
-    };
   }
 
   /** The database's epoch as the master told it last. */
@@ -131,11 +125,15 @@ export class MasterClient implements KnownNodes {
     path: string,
     request: { body: unknown; waitMs: number; signal: AbortSignal | undefined },
   ) {
+    const key = this.#options.keyring.current();
     try {
       const answer = await this.#pool.request({
         method,
         path: this.#prefix + path,
-        headers: this.#headers,
+        headers: {
+          'content-type': 'application/json',
+          ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+        },
         headersTimeout: request.waitMs,
         bodyTimeout: answerMs,
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),

@@ -1,10 +1,10 @@
 import type { BlobPeer, NodeId } from '@dfs/shared';
-import { HttpBlobStore } from '@dfs/shared/cluster';
+import { type ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 
 export interface NodeStoresOptions {
   readonly find: (id: NodeId) => { readonly url: string } | undefined;
   readonly epoch: () => number;
-  readonly clusterKey: string | undefined;
+  readonly keyring: ClusterKeyring;
 }
 
 /** The nodes as blob stores, one each, always at the address of the moment. */
@@ -19,12 +19,12 @@ export class NodeStores {
   of(id: NodeId): Pick<BlobPeer, 'pull'> {
     const known = this.#stores.get(id);
     if (known) return known;
-    const { find, epoch, clusterKey } = this.#options;
+    const { find, epoch, keyring } = this.#options;
     const store = new HttpBlobStore({
       nodeId: id,
       url: () => find(id)?.url ?? '',
       epoch,
-      clusterKey,
+      keyring,
     });
     this.#stores.set(id, store);
     return store;

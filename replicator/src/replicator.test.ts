@@ -1,4 +1,5 @@
 import { jobIdOf, type ReplicationJob, replicationQueueName, StoreError } from '@dfs/shared';
+import { ClusterKeyring } from '@dfs/shared/cluster';
 import { eventually, recordingLogger, startRedis } from '@dfs/shared/testing';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -30,7 +31,7 @@ async function start(
   const { logger, lines } = recordingLogger();
   const replicator = await startReplicator({
     config: readConfig({ DFS_MASTER_URL: cluster.masterUrl, ...environment }),
-    clusterKey,
+    keyring: ClusterKeyring.of(clusterKey),
     logger,
     stopping: new AbortController().signal,
     ...overrides,
@@ -227,7 +228,7 @@ describe('the replicator', () => {
     'is refused with one clear line with the key %s',
     async (key) => {
       const cluster = await startCluster(0);
-      await expect(start(cluster, {}, { clusterKey: key })).rejects.toMatchObject({
+      await expect(start(cluster, {}, { keyring: ClusterKeyring.of(key) })).rejects.toMatchObject({
         kind: 'unauthorized',
         message: 'The cluster key is wrong.',
       });

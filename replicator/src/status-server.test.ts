@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { ClusterKeyring } from '@dfs/shared/cluster';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type StatusServer, serveStatus } from './status-server.ts';
 
@@ -22,7 +23,11 @@ async function get(path: string, headers: Record<string, string> = {}) {
 
 describe('the status port', () => {
   it('tells anyone that the process turns, and only the cluster its figures', async () => {
-    server = await serveStatus({ host: '127.0.0.1', port: 0, clusterKey: 'secret' });
+    server = await serveStatus({
+      host: '127.0.0.1',
+      port: 0,
+      keyring: ClusterKeyring.of('secret'),
+    });
     expect(await get('/healthz')).toEqual({ status: 200, body: 'ok\n' });
     expect((await get('/metrics')).status).toBe(401);
     expect((await get('/metrics', { Authorization: 'Bearer other' })).status).toBe(401);
@@ -33,15 +38,15 @@ describe('the status port', () => {
   });
 
   it('without a key shows its figures to local programs, not to pages that call it by another name', async () => {
-    server = await serveStatus({ host: undefined, port: 0, clusterKey: undefined });
+    server = await serveStatus({ host: undefined, port: 0, keyring: ClusterKeyring.of() });
     expect((await get('/metrics')).status).toBe(200);
     expect((await get('/metrics', { Host: 'evil.example' })).status).toBe(401);
   });
 
   it('names the port when another program has it', async () => {
-    server = await serveStatus({ host: '127.0.0.1', port: 0, clusterKey: undefined });
+    server = await serveStatus({ host: '127.0.0.1', port: 0, keyring: ClusterKeyring.of() });
     const { port } = server;
-    const second = serveStatus({ host: '127.0.0.1', port, clusterKey: undefined });
+    const second = serveStatus({ host: '127.0.0.1', port, keyring: ClusterKeyring.of() });
     await expect(second).rejects.toThrow(`Port ${port} of 127.0.0.1 is taken`);
   });
 });

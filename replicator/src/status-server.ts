@@ -1,13 +1,13 @@
 import { createServer, type IncomingMessage } from 'node:http';
-import { keyOfHeaders, secretJudge } from '@dfs/shared';
-import { listen } from '@dfs/shared/cluster';
+import { keyOfHeaders } from '@dfs/shared';
+import { type ClusterKeyring, listen } from '@dfs/shared/cluster';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
 export interface StatusServerOptions {
   /** Absent: all addresses with a cluster key, 127.0.0.1 without. */
   readonly host: string | undefined;
   readonly port: number;
-  readonly clusterKey: string | undefined;
+  readonly keyring: ClusterKeyring;
 }
 
 export interface StatusServer {
@@ -24,19 +24,19 @@ const localHost = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
 export async function serveStatus({
   host,
   port,
-  clusterKey,
+  keyring,
 }: StatusServerOptions): Promise<StatusServer> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const server = createServer(async (request, response) => {
-    const [status, text] = await answerTo(request, clusterKey, registry);
+    const [status, text] = await answerTo(request, keyring, registry);
     response.writeHead(status, {
       'Content-Type': status === 200 ? registry.contentType : 'text/plain',
     });
     response.end(text);
   });
   const boundPort = await listen(server, {
-    host: host ?? (clusterKey === undefined ? '127.0.0.1' : undefined),
+    host: host ?? (keyring.current() === undefined ? '127.0.0.1' : undefined),
     port,
   });
   return {
@@ -52,18 +52,18 @@ export async function serveStatus({
 
 async function answerTo(
   request: IncomingMessage,
-  clusterKey: string | undefined,
+  keyring: ClusterKeyring,
   registry: Registry,
 ): Promise<[status: number, text: string]> {
   const path = request.url?.replace(/\?.*/s, '');
   if (path === '/healthz') return [200, 'ok\n'];
   if (path !== '/metrics') return [404, 'Here are /healthz and /metrics.\n'];
-  if (!isAllowed(request, clusterKey)) return [401, 'This wants the cluster key.\n'];
+  if (!isAllowed(request, keyring)) return [401, 'This wants the cluster key.\n'];
   return [200, await registry.metrics()];
 }
 
-function isAllowed({ headers }: IncomingMessage, clusterKey: string | undefined): boolean {
+function isAllowed({ headers }: IncomingMessage, keyring: ClusterKeyring): boolean {
   // A page that a browser on this machine shows may reach loopback under a name of its own.
-  if (clusterKey === undefined) return localHost.test(headers.host ?? '');
-  return secretJudge(clusterKey)(keyOfHeaders(headers) ?? '');
+  if (keyring.current() === undefined) return localHost.test(headers.host ?? '');
+  return keyring.isOne(keyOfHeaders(headers) ?? '');
 }

@@ -1,3 +1,4 @@
+export * from './cluster-keyring.ts';
 export * from './digest.ts';
 export * from './http-blob-store.ts';
 export * from './journal-keeper.ts';

@@ -139,7 +139,7 @@ export class EnvironmentReader {
     return this.#fault(name, text, 'a URL such as http://10.0.0.5:7041', undefined);
   }
 
-  /** The secret in variable `name` or one of its aliases, else in the file that `<name>_FILE` names. Faults never quote it. */
+  /** The secret in variable `name` or one of its aliases, else in the first line of the file that `<name>_FILE` names. Faults never quote it. */
   secret(name: string, ...aliases: string[]): string | undefined {
     const value = this.optional(name, ...aliases);
     const file = this.optional(`${name}_FILE`);
@@ -150,8 +150,8 @@ export class EnvironmentReader {
 
   #secretOfFile(name: string, file: string): string | undefined {
     try {
-      const secret = readFileSync(file, 'utf8').trim();
-      if (secret !== '') return secret;
+      const [secret] = readFileSync(file, 'utf8').trim().split('\n', 1);
+      if (secret) return secret.trimEnd();
       this.#faults.push(`${name}: the file ${file} is empty.`);
     } catch (error) {
       this.#faults.push(

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ClusterKeyring } from './cluster-keyring.ts';
 import { errorBodyOf, httpStatusOf, StoreError, type StoreErrorKind } from './errors.ts';
 import { HttpBlobStore, type HttpBlobStoreOptions, type NodeOutcome } from './http-blob-store.ts';
 import { type BlobId, newBlobId, newNodeId } from './ids.ts';
@@ -28,7 +29,7 @@ describeBlobStore('HttpBlobStore over a memory node', async () => {
   const store = new HttpBlobStore({
     nodeId: node.nodeId,
     url: () => node.url,
-    clusterKey,
+    keyring: ClusterKeyring.of(clusterKey),
     epoch: () => 1,
   });
   return {
@@ -483,7 +484,7 @@ describe('a caller that leaves', () => {
 describe('requests', () => {
   it('name the node, the key and the epoch', async () => {
     const node = await startNode();
-    const { store } = storeOf(node, { clusterKey: 'secret', epoch: () => 42 });
+    const { store } = storeOf(node, { keyring: ClusterKeyring.of('secret'), epoch: () => 42 });
     const seen: IncomingMessage['headers'][] = [];
     node.intercept = (request) => {
       seen.push(request.headers);

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigurationError } from './environment.ts';
-import { makeKeyFile, readClusterKey } from './key-file.ts';
+import { awaitKeyFile, makeKeyFile } from './key-file.ts';
 import { temporaryDirectory } from './testing/temporary-directory.ts';
 
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -29,21 +29,23 @@ describe('a key file', () => {
   });
 
   it('is one key for all who make it at once', async () => {
-    const keys = await Promise.all(
-      Array.from({ length: 8 }, () => readClusterKey({ DFS_CLUSTER_KEY_FILE: file }, 'make')),
-    );
+    const makers = Array.from({ length: 8 }, async () => {
+      await awaitKeyFile(file, 'make');
+      return readFile(file, 'utf8');
+    });
+    const keys = await Promise.all(makers);
     expect(new Set(keys).size).toBe(1);
-    expect(keys[0]).toMatch(/^[0-9a-f]{64}$/);
+    expect(keys[0]).toMatch(/^[0-9a-f]{64}\n$/);
     expect(await readdir(join(directory.path, 'secrets'))).toEqual(['key']);
   });
 
   it('is waited for until another program made it', async () => {
     const waited: string[] = [];
-    const key = readClusterKey({ DFS_CLUSTER_KEY_FILE: file }, 'wait', (name) => {
+    await awaitKeyFile(file, 'wait', (name) => {
       waited.push(name);
       void makeKeyFile(file);
     });
-    expect(await key).toMatch(/^[0-9a-f]{64}$/);
+    expect(await readFile(file, 'utf8')).toMatch(/^[0-9a-f]{64}\n$/);
     expect(waited).toEqual([file]);
   });
 
@@ -52,20 +54,6 @@ describe('a key file', () => {
     await writeFile(blocked, '');
     await expect(makeKeyFile(join(blocked, 'key'))).rejects.toThrow(ConfigurationError);
     await mkdir(file, { recursive: true });
-    const read = readClusterKey({ DFS_CLUSTER_KEY_FILE: file }, 'wait');
-    await expect(read).rejects.toThrow(ConfigurationError);
-  });
-});
-
-describe('the cluster key', () => {
-  it.each([
-    [{ DFS_CLUSTER_KEY: 'a', SHARD_KEY: 'b' }, 'a'],
-    [{ SHARD_KEY: 'b' }, 'b'],
-    [{}, undefined],
-  ])('of %j is %j, and no file is made', async (environment, key) => {
-    expect(await readClusterKey(environment, 'make')).toBe(key);
-    const both = { ...environment, DFS_CLUSTER_KEY_FILE: file };
-    if (key !== undefined) expect(await readClusterKey(both, 'make')).toBe(key);
-    expect(await readdir(directory.path)).toEqual([]);
+    await expect(awaitKeyFile(file, 'wait')).rejects.toThrow(ConfigurationError);
   });
 });

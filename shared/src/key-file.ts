@@ -2,32 +2,22 @@ import { randomBytes } from 'node:crypto';
 import { link, open, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { ConfigurationError, EnvironmentReader } from './environment.ts';
+import { ConfigurationError } from './environment.ts';
 import { makeDirectories, whyNotMade } from './make-directories.ts';
 
 const pollEveryMs = 500;
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /**
- * The cluster key from `DFS_CLUSTER_KEY` (or the alias `SHARD_KEY`), else from the file that `DFS_CLUSTER_KEY_FILE` names; undefined when neither is set.
- * A key file that is not there yet is made with a random key (`make`), or waited for until another program made it (`wait`; `onWait` is called once).
- * Throws `ConfigurationError` when the file cannot be read or made.
+ * Resolves once the key file is there: it is made with a random key (`make`), or waited for until another program made it (`wait`; `onWait` is called once).
+ * Throws `ConfigurationError` when it cannot be read or made.
  */
-export async function readClusterKey(
-  environment: Environment,
+export async function awaitKeyFile(
+  file: string,
   whenAbsent: 'make' | 'wait',
   onWait: (file: string) => void = () => {},
-): Promise<string | undefined> {
-  const read = new EnvironmentReader(environment);
-  const file = read.optional('DFS_CLUSTER_KEY_FILE');
-  if (file !== undefined && read.optional('DFS_CLUSTER_KEY', 'SHARD_KEY') === undefined) {
-    if (whenAbsent === 'make') await makeKeyFile(file);
-    else await waitForFile(file, onWait);
-  }
-  const key = read.secret('DFS_CLUSTER_KEY', 'SHARD_KEY');
-  read.finish();
-  return key;
+): Promise<void> {
+  if (whenAbsent === 'make') await makeKeyFile(file);
+  else await waitForFile(file, onWait);
 }
 
 /** Makes the file with a new random key (256 bits, hex, mode 0600) unless it is there; two makers agree on one key. */

@@ -2,6 +2,7 @@ import type { Agent } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Pool } from 'undici';
 import type { BlobReceipt } from './blob-store.ts';
+import type { ClusterKeyring } from './cluster-keyring.ts';
 import { errorOfAnswer, isStoreErrorKind, parseErrorBody, StoreError } from './errors.ts';
 import type { NodeId } from './ids.ts';
 import { NetworkError, networkCodeOf } from './network-failure.ts';
@@ -27,7 +28,8 @@ export interface NodeClientOptions {
   readonly nodeId: NodeId;
   /** The node's address of the moment, without a trailing slash; asked before each request. */
   readonly url: () => string;
-  readonly clusterKey?: string | undefined;
+  /** Absent: a cluster without a key. */
+  readonly keyring?: ClusterKeyring | undefined;
   /** The database's epoch, for requests that change something. */
   readonly epoch: () => number;
   readonly limits?: NodeLimits;
@@ -53,8 +55,6 @@ export class NodeClient {
   readonly nodeId: NodeId;
   readonly limits: Required<NodeLimits>;
   readonly #options: NodeClientOptions;
-  /** Names and values by turns. */
-  readonly #baseHeaders: readonly string[];
   readonly #agent: Agent = makeUploadAgent();
   #address: NodeAddress | undefined;
   #isClosed = false;
@@ -63,21 +63,20 @@ export class NodeClient {
     this.nodeId = options.nodeId;
     this.#options = options;
     this.limits = { durableMs, ...nodeLimits, ...options.limits };
-    const key = options.clusterKey;
-    this.#baseHeaders = [
-      nodeHeaders.node,
-      options.nodeId,
-      ...(key === undefined ? [] : ['authorization', `Bearer ${key}`]),
-    ];
   }
 
-  /** Of a request that only reads; the caller may add to them. */
+  /** Of a request that only reads, names and values by turns; the caller may add to them. */
   readingHeaders(): string[] {
-    return [...this.#baseHeaders];
+    const key = this.#options.keyring?.current();
+    const headers: string[] = [nodeHeaders.node, this.nodeId];
+    if (key !== undefined) headers.push('authorization', `Bearer ${key}`);
+    return headers;
   }
 
   changingHeaders(): string[] {
-    return [...this.#baseHeaders, nodeHeaders.epoch, String(this.#options.epoch())];
+    const headers = this.readingHeaders();
+    headers.push(nodeHeaders.epoch, String(this.#options.epoch()));
+    return headers;
   }
 
   async ask(

@@ -29,7 +29,7 @@ function received(path: string): { blobId: BlobId; query: URLSearchParams } {
 
 const verify = (path: string, atMs = nowMs, key = urlKey) => {
   const { blobId, query } = received(path);
-  return verifyBlobQuery(key, blobId, query, atMs);
+  return verifyBlobQuery([key], blobId, query, atMs);
 };
 
 describe('a signed path', () => {
@@ -54,7 +54,7 @@ describe('a signed path', () => {
 
   it('does not open another blob', () => {
     const { query } = received(signBlobPath(urlKey, claims));
-    expect(verifyBlobQuery(urlKey, newBlobId(), query, nowMs)).toBeUndefined();
+    expect(verifyBlobQuery([urlKey], newBlobId(), query, nowMs)).toBeUndefined();
   });
 
   it.each([
@@ -73,13 +73,13 @@ describe('a signed path', () => {
   ])('does not open when %s is changed to %j', (name, value) => {
     const { blobId, query } = received(signBlobPath(urlKey, claims));
     query.set(name, value);
-    expect(verifyBlobQuery(urlKey, blobId, query, nowMs)).toBeUndefined();
+    expect(verifyBlobQuery([urlKey], blobId, query, nowMs)).toBeUndefined();
   });
 
   it.each(['node', 'expires', 'type', 'name', 'signature'])('does not open without %s', (name) => {
     const { blobId, query } = received(signBlobPath(urlKey, claims));
     query.delete(name);
-    expect(verifyBlobQuery(urlKey, blobId, query, nowMs)).toBeUndefined();
+    expect(verifyBlobQuery([urlKey], blobId, query, nowMs)).toBeUndefined();
   });
 
   it('does not open with every bit of its signature flipped in turn', () => {
@@ -90,7 +90,7 @@ describe('a signed path', () => {
       const forged = Buffer.from(signature);
       forged[bit >> 3] = (forged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
       query.set('signature', forged.toString('base64url'));
-      expect(verifyBlobQuery(urlKey, blobId, query, nowMs)).toBeUndefined();
+      expect(verifyBlobQuery([urlKey], blobId, query, nowMs)).toBeUndefined();
     }
   });
 
@@ -104,7 +104,7 @@ describe('a signed path', () => {
     const { blobId, query } = received(signBlobPath(urlKey, signed));
     query.set('type', 'text/plain\nx');
     query.set('name', 'text/html');
-    expect(verifyBlobQuery(urlKey, blobId, query, nowMs)).toBeUndefined();
+    expect(verifyBlobQuery([urlKey], blobId, query, nowMs)).toBeUndefined();
   });
 
   it('tells nothing of the cluster key', () => {

@@ -99,11 +99,11 @@ export function signBlobPath(urlKey: Buffer, claims: BlobUrlClaims): string {
 }
 
 /**
- * The claims of a signed query when the signature is right and not yet expired (`nowMs`; 60 s of difference between clocks are allowed), else undefined.
- * Whether `nodeId` is this node is for the caller to judge (421).
+ * The claims of a signed query when the signature is right under one of `urlKeys` and not yet expired (`nowMs`; 60 s of difference between clocks are
+ * allowed), else undefined. Whether `nodeId` is this node is for the caller to judge (421).
  */
 export function verifyBlobQuery(
-  urlKey: Buffer,
+  urlKeys: readonly Buffer[],
   blobId: BlobId,
   query: URLSearchParams,
   nowMs: number,
@@ -117,9 +117,13 @@ export function verifyBlobQuery(
     ...(contentType === null ? {} : { contentType }),
     ...(fileName === null ? {} : { fileName }),
   };
-  const expected = createHmac('sha256', urlKey).update(textOf(claims)).digest();
   const given = Buffer.from(query.get('signature') ?? '', 'base64url');
-  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+  const text = textOf(claims);
+  const isRight = urlKeys.some((urlKey) => {
+    const expected = createHmac('sha256', urlKey).update(text).digest();
+    return given.length === expected.length && timingSafeEqual(given, expected);
+  });
+  if (!isRight) return undefined;
   return claims.expiresAtSeconds * 1000 + 60_000 >= nowMs ? claims : undefined;
 }
 

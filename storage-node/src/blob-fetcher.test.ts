@@ -1,7 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
   type BlobId,
-  deriveBlobUrlKey,
   encodeHeaderJson,
   errorBodyOf,
   newBlobId,
@@ -12,14 +11,14 @@ import {
   systemClock,
   verifyBlobQuery,
 } from '@dfs/shared';
-import { listen } from '@dfs/shared/cluster';
+import { ClusterKeyring, listen } from '@dfs/shared/cluster';
 import { bytesOf, makeDescription, md5Of, patternBytes, testClusterId } from '@dfs/shared/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { BlobFetcher } from './blob-fetcher.ts';
 import { openTestDisk, type TestDisk } from './testing/test-disk.ts';
 
 const bytes = patternBytes(3 * 2 ** 20);
-const urlKey = deriveBlobUrlKey('the key of the cluster');
+const keyring = ClusterKeyring.of('the key of the cluster');
 const nodeId = newNodeId();
 
 let url: string;
@@ -33,7 +32,7 @@ let id: BlobId;
 beforeAll(async () => {
   url = `http://127.0.0.1:${await listen(server, { host: '127.0.0.1', port: 0 })}`;
   fetcher = new BlobFetcher({
-    urlKey,
+    keyring,
     clusterId: () => testClusterId,
     clock: systemClock,
     limits: { connectMs: 1_000, headersMs: 1_000, idleMs: 300 },
@@ -79,7 +78,12 @@ describe('a pull', () => {
     expect(await bytesOf((await disk.store.open(id)).bytes)).toHaveLength(bytes.byteLength);
     const [path, query] = (asked?.url ?? '').split('?');
     expect(path).toBe(`/blobs/${id}`);
-    const claims = verifyBlobQuery(urlKey, id, new URLSearchParams(query), Date.now());
+    const claims = verifyBlobQuery(
+      keyring.blobUrlKeys(),
+      id,
+      new URLSearchParams(query),
+      Date.now(),
+    );
     expect(claims).toMatchObject({ blobId: id, nodeId });
     expect(asked?.headers).not.toHaveProperty('authorization');
     expect(asked?.headers).not.toHaveProperty('shard-key');

@@ -12,6 +12,7 @@ import {
   StoreError,
   signBlobPath,
 } from '@dfs/shared';
+import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { Agent, type Dispatcher, request as httpRequest } from 'undici';
 import type { FetchBlob } from './disk-blob-store.ts';
 
@@ -27,11 +28,8 @@ const headersMaxBytes = 64 * 1024;
 const refusalMaxBytes = 64 * 1024;
 
 export interface BlobFetcherOptions {
-  /**
-   * Signs requests to other nodes, so that the cluster key stays here; absent in a cluster without
-   * a key.
-   */
-  readonly urlKey: Buffer | undefined;
+  /** Signs requests to other nodes, so that the cluster key stays here. */
+  readonly keyring: ClusterKeyring;
   /** The cluster of this disk. */
   readonly clusterId: () => ClusterId | undefined;
   readonly clock: Clock;
@@ -95,7 +93,7 @@ export class BlobFetcher {
         signal,
         headers: {
           [nodeHeaders.wantDescription]: '1',
-          ...(this.#options.urlKey ? {} : { [nodeHeaders.node]: nodeId }),
+          ...(this.#options.keyring.current() !== undefined ? {} : { [nodeHeaders.node]: nodeId }),
         },
       });
     } catch (cause) {
@@ -116,7 +114,8 @@ export class BlobFetcher {
   }
 
   #pathOf({ blobId, source }: PullRequest): string {
-    const { urlKey, clock } = this.#options;
+    const { keyring, clock } = this.#options;
+    const [urlKey] = keyring.blobUrlKeys();
     if (!urlKey) return blobPathOf(blobId);
     const expiresAtSeconds = Math.floor(clock.now() / 1000) + linkLifeSeconds;
     return signBlobPath(urlKey, {

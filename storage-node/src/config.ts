@@ -18,7 +18,6 @@ export interface StorageNodeConfig {
   /** Undefined: all addresses. */
   readonly host: string | undefined;
   readonly port: number;
-  readonly clusterKey: string | undefined;
   /** Absent: 1 % of the disk, 1 GiB at most. */
   readonly reserveBytes: number | undefined;
   /** Until the master names another interval. */
@@ -40,7 +39,7 @@ const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
-  clusterKey: string | undefined,
+  hasClusterKey: boolean,
 ): StorageNodeConfig {
   const read = new EnvironmentReader(environment);
   const logLevel = read.text('DFS_LOG_LEVEL', 'info');
@@ -54,9 +53,8 @@ export function readConfig(
     publicUrl:
       read.optional('DFS_NODE_PUBLIC_URL') === 'self' ? 'self' : read.url('DFS_NODE_PUBLIC_URL'),
     zone: read.optional('DFS_ZONE'),
-    host: read.optional('DFS_HOST') ?? (clusterKey === undefined ? '127.0.0.1' : undefined),
+    host: read.optional('DFS_HOST') ?? (hasClusterKey ? undefined : '127.0.0.1'),
     port: read.integer('DFS_PORT', 7050, { min: 0, max: 65_535 }),
-    clusterKey,
     reserveBytes: hasReserve ? read.bytes('DFS_RESERVE_BYTES', 0) : undefined,
     heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
     uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', 10_000, { min: 50 }),
@@ -68,7 +66,7 @@ export function readConfig(
       `DFS_LOG_LEVEL is ${JSON.stringify(logLevel)}: it must be one of ${logLevels.join(', ')}.`,
     );
   }
-  if (clusterKey === undefined && !isLoopback(config.host ?? '')) {
+  if (!hasClusterKey && !isLoopback(config.host ?? '')) {
     read.fault(
       `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
     );

@@ -1,4 +1,5 @@
-import { deriveBlobUrlKey, systemClock } from '@dfs/shared';
+import { systemClock } from '@dfs/shared';
+import { ClusterKeyring } from '@dfs/shared/cluster';
 import { describeBlobStore, testClusterId } from '@dfs/shared/testing';
 import { describe } from 'vitest';
 import { BlobFetcher } from './blob-fetcher.ts';
@@ -11,7 +12,7 @@ describeBlobStore('DiskBlobStore', async () => {
   const other = await startTestNode({ clusterKey });
   await other.node.registered;
   const fetcher = new BlobFetcher({
-    urlKey: deriveBlobUrlKey(clusterKey),
+    keyring: ClusterKeyring.of(clusterKey),
     clusterId: () => testClusterId,
     clock: systemClock,
   });

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { newBlobId } from '@dfs/shared';
-import { HttpBlobStore } from '@dfs/shared/cluster';
+import { ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 import {
   bytesOf,
   linesOfRecords,
@@ -161,7 +161,7 @@ describe('the journal of a node over HTTP', () => {
     const client = new HttpBlobStore({
       nodeId: test.node.nodeId,
       url: () => test.url,
-      clusterKey,
+      keyring: ClusterKeyring.of(clusterKey),
       epoch: () => 1,
     });
     const stuck = new Readable({ read() {} });

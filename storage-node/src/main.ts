@@ -1,5 +1,5 @@
-import { readClusterKey, systemClock } from '@dfs/shared';
-import { createLogger, runProgram } from '@dfs/shared/cluster';
+import { systemClock } from '@dfs/shared';
+import { ClusterKeyring, createLogger, runProgram } from '@dfs/shared/cluster';
 import { readConfig } from './config.ts';
 import { startStorageNode } from './storage-node.ts';
 
@@ -8,14 +8,15 @@ const name = 'storage-node';
 await runProgram({
   name,
   start: async ({ ready, stopping }) => {
-    const clusterKey = await readClusterKey(process.env, 'wait', (file) => {
+    const keyring = await ClusterKeyring.read(process.env, 'wait', (file) => {
       createLogger({ program: name }).info('waiting for the key file', { file });
       // Nothing runs yet that would have to be ended in order.
       stopping.addEventListener('abort', () => process.exit(0), { once: true });
     });
-    const config = readConfig(process.env, clusterKey);
+    const config = readConfig(process.env, keyring.current() !== undefined);
     const logger = createLogger({ program: name, level: config.logLevel });
-    const node = await startStorageNode(config, { clock: systemClock, logger });
+    keyring.watch(logger);
+    const node = await startStorageNode(config, { clock: systemClock, logger, keyring });
     // A node that waits for its master resolves `registered` when it stops.
     const stop = () => void node.stop();
     if (stopping.aborted) stop();

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { errorOfAnswer, StoreError } from '@dfs/shared';
+import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { Agent, buildConnector, request as httpRequest } from 'undici';
 
 const connectMs = 2_000;
@@ -9,19 +10,13 @@ const answerMaxBytes = 256 * 1024;
 /** The master's management port, for a storage node's messages. */
 export class MasterClient {
   readonly #url: string;
-  readonly #headers: Readonly<Record<string, string>>;
+  readonly #keyring: ClusterKeyring;
   readonly #agent: Agent;
   #localAddress: string | undefined;
 
-  constructor({
-    url,
-    clusterKey,
-  }: { readonly url: string; readonly clusterKey: string | undefined }) {
+  constructor({ url, keyring }: { readonly url: string; readonly keyring: ClusterKeyring }) {
     this.#url = url;
-    this.#headers = {
-      'content-type': 'application/json',
-      ...(clusterKey === undefined ? {} : { authorization: `Bearer ${clusterKey}` }),
-    };
+    this.#keyring = keyring;
     const connect = buildConnector({ timeout: connectMs });
     this.#agent = new Agent({
       connections: 4,
@@ -68,7 +63,7 @@ export class MasterClient {
       const { statusCode, headers, body } = await httpRequest(this.#url + path, {
         dispatcher: this.#agent,
         method: 'POST',
-        headers: this.#headers,
+        headers: messageHeaders(this.#keyring),
         body: JSON.stringify(message),
         ...(signal ? { signal } : {}),
       });
@@ -87,4 +82,13 @@ export class MasterClient {
       );
     }
   }
+}
+
+/** What goes with each message to the master. */
+export function messageHeaders(keyring: ClusterKeyring): Record<string, string> {
+  const key = keyring.current();
+  return {
+    'content-type': 'application/json',
+    ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+  };
 }

@@ -7,9 +7,9 @@ import {
   type NodeId,
   nodeHeaders,
   StoreError,
-  secretJudge,
   verifyBlobQuery,
 } from '@dfs/shared';
+import type { ClusterKeyring } from '@dfs/shared/cluster';
 
 /** Who asks: a program of the cluster, or the holder of a signed link to one blob. */
 export type Caller =
@@ -18,10 +18,8 @@ export type Caller =
 
 export interface NodeAccessOptions {
   readonly nodeId: NodeId;
-  /** Absent: the node listens on loopback alone and every local program is one of the cluster. */
-  readonly clusterKey: string | undefined;
-  /** `deriveBlobUrlKey` of the cluster key. */
-  readonly urlKey: Buffer | undefined;
+  /** Without a key the node listens on loopback alone and every local program is one of the cluster. */
+  readonly keyring: ClusterKeyring;
   readonly clock: Clock;
 }
 
@@ -30,17 +28,15 @@ const localHost = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
 /** Who may: the cluster key opens everything, a signed link one blob for reading. */
 export class NodeAccess {
   readonly #options: NodeAccessOptions;
-  readonly #isClusterKey: ((given: string) => boolean) | undefined;
 
   constructor(options: NodeAccessOptions) {
     this.#options = options;
-    const { clusterKey } = options;
-    this.#isClusterKey = clusterKey === undefined ? undefined : secretJudge(clusterKey);
   }
 
   /** Lets a program of the cluster pass. Rejects others with `unauthorized` or `forbidden`. */
   mustBeCluster(request: IncomingMessage): void {
-    if (this.#isClusterKey === undefined) {
+    const { keyring } = this.#options;
+    if (keyring.current() === undefined) {
       mustBeLocal(request);
       return;
     }
@@ -50,7 +46,7 @@ export class NodeAccess {
         hint: 'Users and the dfs command speak to the master.',
       });
     }
-    if (!this.#isClusterKey(given)) {
+    if (!keyring.isOne(given)) {
       throw new StoreError('unauthorized', 'The cluster key is wrong.', {
         hint: 'Give every program of the cluster the same DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.',
       });
@@ -73,14 +69,15 @@ export class NodeAccess {
 
   /** Who reads a blob. Rejects: `unauthorized`, `forbidden`, `wrong-node`. */
   readerOf(request: IncomingMessage, blobId: BlobId, query: string): Caller {
-    const { urlKey, clock, nodeId } = this.#options;
-    const isSigned = urlKey !== undefined && query.includes('signature=');
+    const { keyring, clock, nodeId } = this.#options;
+    const urlKeys = keyring.blobUrlKeys();
+    const isSigned = urlKeys.length > 0 && query.includes('signature=');
     if (!isSigned || keyOfHeaders(request.headers) !== undefined) {
       this.mustBeCluster(request);
       this.mustBeMeantForUs(request);
       return { kind: 'cluster' };
     }
-    const claims = verifyBlobQuery(urlKey, blobId, new URLSearchParams(query), clock.now());
+    const claims = verifyBlobQuery(urlKeys, blobId, new URLSearchParams(query), clock.now());
     if (!claims) {
       throw new StoreError('unauthorized', 'The link is not valid, or its time is over.', {
         hint: 'Ask the master for the file again: it gives a new link.',

@@ -5,7 +5,7 @@ import type { PulseMessage, PulseStart } from './pulse.ts';
 
 /** The thread of `Pulse`. It has a loop of its own, which nothing but this runs on. */
 
-const { url, headers, tickedAt } = workerData as PulseStart;
+const { url, tickedAt } = workerData as PulseStart;
 const ticks = new BigInt64Array(tickedAt);
 const isTls = url.startsWith('https:');
 const agent = isTls ? new TlsAgent({ keepAlive: true }) : new Agent({ keepAlive: true });
@@ -40,7 +40,7 @@ function look(): void {
 function beat(): void {
   if (told?.heartbeat === undefined || underWay >= underWayMax) return;
   const loopAgeMs = Math.round(Number(process.hrtime.bigint() - Atomics.load(ticks, 0)) / 1e6);
-  const { heartbeat, everyMs } = told;
+  const { heartbeat, headers, everyMs } = told;
   // The next one in the usual rhythm.
   beatAtMs += everyMs;
   const diskWriteAgeMs = Math.round(heartbeat.diskWriteAgeMs + performance.now() - toldAtMs);

@@ -1,16 +1,17 @@
 import { Worker } from 'node:worker_threads';
 import type { Heartbeat } from '@dfs/shared';
+import type { ClusterKeyring } from '@dfs/shared/cluster';
+import { messageHeaders } from './master-client.ts';
 
 export interface PulseOptions {
   /** The master's management port. */
   readonly masterUrl: string;
-  readonly clusterKey: string | undefined;
+  readonly keyring: ClusterKeyring;
 }
 
 /** What the thread is told when it starts. */
 export interface PulseStart {
   readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
   /** One BigInt64: the time of the main loop's last tick, in ns of the system's monotonic clock. */
   readonly tickedAt: SharedArrayBuffer;
 }
@@ -18,6 +19,7 @@ export interface PulseStart {
 /** What it is told after each heartbeat of the main loop. Without `heartbeat`: the master refuses this node, so nothing is sent. */
 export interface PulseMessage {
   readonly heartbeat?: Heartbeat;
+  readonly headers: Readonly<Record<string, string>>;
   readonly everyMs: number;
 }
 
@@ -32,14 +34,13 @@ export class Pulse {
   readonly #tickedAt = new BigInt64Array(new SharedArrayBuffer(8));
   readonly #worker: Worker;
 
-  constructor({ masterUrl, clusterKey }: PulseOptions) {
+  readonly #keyring: ClusterKeyring;
+
+  constructor({ masterUrl, keyring }: PulseOptions) {
+    this.#keyring = keyring;
     this.tick();
     const start: PulseStart = {
       url: `${masterUrl}/cluster/heartbeat`,
-      headers: {
-        'content-type': 'application/json',
-        ...(clusterKey === undefined ? {} : { authorization: `Bearer ${clusterKey}` }),
-      },
       tickedAt: this.#tickedAt.buffer as SharedArrayBuffer,
     };
     this.#worker = new Worker(program, {
@@ -71,7 +72,7 @@ export class Pulse {
     await this.#worker.terminate();
   }
 
-  #tell(message: PulseMessage): void {
-    this.#worker.postMessage(message);
+  #tell(message: Omit<PulseMessage, 'headers'>): void {
+    this.#worker.postMessage({ ...message, headers: messageHeaders(this.#keyring) });
   }
 }

@@ -12,7 +12,7 @@ import {
   newNodeId,
   signBlobPath,
 } from '@dfs/shared';
-import { HttpBlobStore } from '@dfs/shared/cluster';
+import { ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 import { bytesOf, makeDescription, md5Of, patternBytes } from '@dfs/shared/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { answerOf, ask, codeOf } from './testing/raw-http.ts';
@@ -112,7 +112,7 @@ describe('a request that is meant for another node', () => {
     const other = new HttpBlobStore({
       nodeId: newNodeId(),
       url: () => node.url,
-      clusterKey,
+      keyring: ClusterKeyring.of(clusterKey),
       epoch: () => 99,
     });
     const source = { nodeId: newNodeId(), url: node.url };
@@ -220,7 +220,7 @@ describe('a command of another cluster or epoch', () => {
       new HttpBlobStore({
         nodeId: ahead.node.nodeId,
         url: () => ahead.url,
-        clusterKey,
+        keyring: ClusterKeyring.of(clusterKey),
         epoch: () => epoch,
       });
     await ahead.node.registered;

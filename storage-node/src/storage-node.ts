@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { type Clock, deriveBlobUrlKey, type Heartbeat, type NodeId } from '@dfs/shared';
-import { type Logger, listen } from '@dfs/shared/cluster';
+import type { Clock, Heartbeat, NodeId } from '@dfs/shared';
+import { type ClusterKeyring, type Logger, listen } from '@dfs/shared/cluster';
 import { BlobFetcher } from './blob-fetcher.ts';
 import { BlobTally } from './blob-tally.ts';
 import { BlockBuffers } from './block-buffers.ts';
@@ -34,6 +34,7 @@ const finishWithinMs = 10_000;
 export interface StorageNodeDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly keyring: ClusterKeyring;
   /** How the room on the disk is found; by default the file system is asked. */
   readonly measureDisk?: MeasureDisk;
 }
@@ -60,7 +61,7 @@ export interface RunningStorageNode {
  */
 export async function startStorageNode(
   config: StorageNodeConfig,
-  { clock, logger, measureDisk }: StorageNodeDependencies,
+  { clock, logger, keyring, measureDisk }: StorageNodeDependencies,
 ): Promise<RunningStorageNode> {
   const cleanup: (() => unknown)[] = [];
   let stopped: Promise<void> | undefined;
@@ -81,8 +82,7 @@ export async function startStorageNode(
     cleanup.push(() => space.close());
     const tally = new BlobTally(directory);
     await tally.look();
-    const { clusterKey, masterUrl } = config;
-    const pulse = new Pulse({ masterUrl, clusterKey });
+    const pulse = new Pulse({ masterUrl: config.masterUrl, keyring });
     cleanup.push(() => pulse.close());
     const vitals = new VitalSigns({
       clock,
@@ -92,12 +92,11 @@ export async function startStorageNode(
     cleanup.push(() => vitals.close());
 
     const { nodeId, name } = identity;
-    const urlKey = clusterKey === undefined ? undefined : deriveBlobUrlKey(clusterKey);
-    const master = new MasterClient({ url: config.masterUrl, clusterKey });
+    const master = new MasterClient({ url: config.masterUrl, keyring });
     cleanup.push(() => master.close());
     const damages = new DamageReporter({ master, nodeId, clock, logger, random: Math.random });
     cleanup.push(() => damages.close());
-    const fetcher = new BlobFetcher({ urlKey, clusterId: () => identity.clusterId, clock });
+    const fetcher = new BlobFetcher({ keyring, clusterId: () => identity.clusterId, clock });
     cleanup.push(() => fetcher.close());
     const counters = createCounters();
     const dropClock = new DropClock(clock);
@@ -172,7 +171,7 @@ export async function startStorageNode(
         },
         status: () => scrubs.status(),
       },
-      access: new NodeAccess({ nodeId, clusterKey, urlKey, clock }),
+      access: new NodeAccess({ nodeId, keyring, clock }),
       uploadIdleMs: config.uploadIdleMs,
       status: () => ({ nodeId, name, version, ...cluster(), ...disk() }),
       metrics: () => metrics.text(),

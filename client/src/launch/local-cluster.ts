@@ -29,6 +29,7 @@ const explainEveryMs = 3_000;
 /** Settings of one program that must not leak from the launcher's environment into all of them. */
 const ownSettings = [
   'DFS_CLUSTER_KEY',
+  'DFS_CLUSTER_KEY_ALSO',
   'SHARD_KEY',
   'DFS_DATA',
   'DFS_PORT',
@@ -300,7 +301,8 @@ export class LocalCluster {
 
   /** The cluster key, for the client's configuration file. */
   async readKey(): Promise<string> {
-    return (await readFile(this.keyFile, 'utf8')).trim();
+    const [current = ''] = (await readFile(this.keyFile, 'utf8')).trim().split('\n', 1);
+    return current.trimEnd();
   }
 }
 

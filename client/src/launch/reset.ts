@@ -110,7 +110,7 @@ const parts: readonly Part[] = [
 const partNamed = (name: string) => parts.find(({ pattern }) => pattern.test(name));
 
 async function isMadeKey(path: string): Promise<boolean> {
-  return /^[0-9a-f]{64}\n$/.test(await textOf(path));
+  return /^(?:[0-9a-f]{64}\n){1,2}$/.test(await textOf(path));
 }
 
 async function isClusterFile(path: string): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { ClusterKeyring } from '@dfs/shared/cluster';
 import { describe, expect, it } from 'vitest';
 import { AccessControl, type Operation } from './access-control.ts';
 
@@ -11,7 +12,7 @@ const refusalOf = (action: () => unknown) => {
 };
 
 describe('access control with a key', () => {
-  const access = new AccessControl({ clusterKey: 'right' });
+  const access = new AccessControl({ keyring: ClusterKeyring.of('right') });
 
   it.each([
     [{ authorization: 'Bearer right' }],
@@ -36,7 +37,10 @@ describe('access control with a key', () => {
     [{ authorization: 'Bearer right', 'shard-key': 'wrong' }],
   ])('refuses the wrong key %j and counts it', (headers) => {
     let failures = 0;
-    const counted = new AccessControl({ clusterKey: 'right', onWrongKey: () => failures++ });
+    const counted = new AccessControl({
+      keyring: ClusterKeyring.of('right'),
+      onWrongKey: () => failures++,
+    });
     expect(refusalOf(() => counted.authenticate(headers))).toBe('unauthorized');
     expect(failures).toBe(1);
   });
@@ -60,7 +64,7 @@ describe('access control with a key', () => {
 });
 
 describe('access control without a key', () => {
-  const access = new AccessControl({ clusterKey: undefined });
+  const access = new AccessControl({ keyring: ClusterKeyring.of() });
 
   it('takes a local request for an administrator', () => {
     expect(access.authenticate({ host: '127.0.0.1:7040' })).toEqual({ kind: 'admin' });

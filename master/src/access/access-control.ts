@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type FilePath, keyOfHeaders, StoreError, secretJudge } from '@dfs/shared';
+import { type FilePath, keyOfHeaders, StoreError } from '@dfs/shared';
+import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { faultOfLocalRequest } from './local-request.ts';
 
 /** Who asks. Later also the holder of an access key, of a signed link, or of an address grant. */
@@ -17,8 +18,8 @@ export interface AccessTarget {
 }
 
 export interface AccessControlDependencies {
-  /** Absent: every request that this machine's user made is an administrator's. */
-  readonly clusterKey: string | undefined;
+  /** Without a key every request that this machine's user made is an administrator's. */
+  readonly keyring: Pick<ClusterKeyring, 'current' | 'isOne'>;
   /** Called for each wrong key. */
   readonly onWrongKey?: () => void;
 }
@@ -31,11 +32,9 @@ const keyHint = 'Send the key in the header SHARD-KEY or as "Authorization: Bear
 /** The one judge of who may do what. Stands before the file service, in every front. */
 export class AccessControl {
   readonly #deps: AccessControlDependencies;
-  readonly #isClusterKey: (given: string) => boolean;
 
   constructor(dependencies: AccessControlDependencies) {
     this.#deps = dependencies;
-    this.#isClusterKey = secretJudge(dependencies.clusterKey ?? '');
   }
 
   /**
@@ -43,8 +42,8 @@ export class AccessControl {
    * `forbidden` for what a web page may have made this machine's browser send. `authority`: the host of a request target in absolute form.
    */
   authenticate(headers: IncomingHttpHeaders, authority?: string): Principal {
-    const { clusterKey } = this.#deps;
-    if (clusterKey === undefined) {
+    const { keyring } = this.#deps;
+    if (keyring.current() === undefined) {
       const fault = faultOfLocalRequest(headers, authority);
       if (fault === undefined) return admin;
       throw new StoreError('forbidden', fault, {
@@ -57,7 +56,7 @@ export class AccessControl {
       if (headers.authorization === undefined && headers['shard-key'] === undefined) {
         return anonymous;
       }
-    } else if (this.#isClusterKey(given)) {
+    } else if (keyring.isOne(given)) {
       return admin;
     }
     this.#deps.onWrongKey?.();

@@ -14,9 +14,8 @@ import {
   type ReplicationAttempt,
   type ReplicationReport,
   StoreError,
-  secretJudge,
 } from '@dfs/shared';
-import type { Logger } from '@dfs/shared/cluster';
+import type { ClusterKeyring, Logger } from '@dfs/shared/cluster';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
@@ -26,7 +25,7 @@ export interface ClusterServerDependencies {
   readonly nodes: HeartbeatNodeDirectory;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly clusterKey: string | undefined;
+  readonly keyring: ClusterKeyring;
   readonly random: () => number;
   /** Absent when jobs travel through Redis. */
   readonly lease?: (request: LeaseRequest, signal: AbortSignal) => Promise<LeaseAnswer>;
@@ -42,14 +41,12 @@ const bodyMax = '2mb';
 /** The management port: what nodes and replicators tell and ask the master (`shared/src/cluster-messages.ts`). */
 export function createClusterServer(dependencies: ClusterServerDependencies): Server {
   const { metadata, nodes, clock, random } = dependencies;
-  const { clusterKey } = dependencies;
-  const isClusterKey = clusterKey === undefined ? undefined : secretJudge(clusterKey);
   const app = express().disable('x-powered-by').disable('etag');
   app.get('/healthz', (_request, response) => {
     response.type('text').send('ok\n');
   });
   app.use((request, _response, next) => {
-    checkKey(request, isClusterKey);
+    checkKey(request, dependencies.keyring);
     next();
   });
   app.use(express.json({ limit: bodyMax }));
@@ -123,10 +120,10 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
   return server;
 }
 
-function checkKey(request: Request, isClusterKey: ((given: string) => boolean) | undefined): void {
-  if (isClusterKey === undefined) return;
+function checkKey(request: Request, keyring: ClusterKeyring): void {
+  if (keyring.current() === undefined) return;
   const given = keyOfHeaders(request.headers);
-  if (given !== undefined && isClusterKey(given)) return;
+  if (given !== undefined && keyring.isOne(given)) return;
   throw new StoreError(
     'unauthorized',
     given === undefined

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Heartbeat, type NodeId, newClusterId, newNodeId, nodeHeaders } from '@dfs/shared';
+import { ClusterKeyring } from '@dfs/shared/cluster';
 import { FakeClock, type RecordedLine, recordingLogger } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
@@ -31,7 +32,13 @@ function makeDirectory(): HeartbeatNodeDirectory {
   } as Partial<MetadataRepository> as MetadataRepository;
   const { logger, lines: recorded } = recordingLogger();
   lines = recorded;
-  return new HeartbeatNodeDirectory({ metadata, clock, logger, clusterKey: undefined, config });
+  return new HeartbeatNodeDirectory({
+    metadata,
+    clock,
+    logger,
+    keyring: ClusterKeyring.of(),
+    config,
+  });
 }
 
 beforeEach(async () => {

@@ -9,7 +9,12 @@ import {
   type ScrubbingNode,
   StoreError,
 } from '@dfs/shared';
-import { HttpBlobStore, type JournalKeeper, type Logger } from '@dfs/shared/cluster';
+import {
+  type ClusterKeyring,
+  HttpBlobStore,
+  type JournalKeeper,
+  type Logger,
+} from '@dfs/shared/cluster';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
 import { CountedNodeStore } from './counted-node-store.ts';
 import type { NodeDirectory, NodeSnapshot, NodeStore } from './node-directory.ts';
@@ -19,7 +24,7 @@ export interface NodeDirectoryDependencies {
   readonly metadata: MetadataRepository;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly clusterKey: string | undefined;
+  readonly keyring: ClusterKeyring;
   readonly config: { readonly nodeTimeoutMs: number; readonly heartbeatEveryMs: number };
 }
 
@@ -453,12 +458,12 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   }
 
   #remember(record: NodeRecord): KnownNode {
-    const { clusterKey, metadata, clock } = this.#deps;
+    const { keyring, metadata, clock } = this.#deps;
     const store: CountedNodeStore = new CountedNodeStore(
       new HttpBlobStore({
         nodeId: record.id,
         url: () => this.#nodes.get(record.id)?.record.url ?? record.url,
-        ...(clusterKey === undefined ? {} : { clusterKey }),
+        keyring,
         epoch: () => metadata.identity().epoch,
         onOutcome: (outcome) => {
           if (!outcome.ok) this.#suspect(record.id);

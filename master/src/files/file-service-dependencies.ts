@@ -45,8 +45,8 @@ export interface FileServiceSettings {
   /** In [0, 1). */
   readonly random: () => number;
   readonly config: FileServiceConfig;
-  /** From `deriveBlobUrlKey`; absent: nobody is sent to a node. */
-  readonly blobUrlKey?: Buffer | undefined;
+  /** Signs now (`deriveBlobUrlKey`); without it nobody is sent to a node. */
+  readonly blobUrlKeyNow?: () => Buffer | undefined;
   /** The media type that a file's name suggests. */
   readonly contentTypeOf: (name: string) => string;
   /** By default the system's timer. */

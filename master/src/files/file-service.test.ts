@@ -163,7 +163,7 @@ describe('the file service', () => {
     const key = Buffer.alloc(32, 7);
 
     it('signs a URL of a holder with a public address', async () => {
-      const cluster = await open({ settings: { blobUrlKey: key } });
+      const cluster = await open({ settings: { blobUrlKeyNow: () => key } });
       const { info } = await cluster.put('/dir/report.txt', patternBytes(10));
       const primary = cluster.nodes.get(info.primary?.id as never);
       expect(await cluster.files.locate(info)).toBeUndefined();
@@ -171,7 +171,7 @@ describe('the file service', () => {
       const url = new URL((await cluster.files.locate(info)) as string);
       const blobId = info.file.blobs[0]?.blobId as never;
       expect(url.origin + url.pathname).toBe(`https://files.example/n1/blobs/${blobId}`);
-      const claims = verifyBlobQuery(key, blobId, url.searchParams, cluster.clock.now());
+      const claims = verifyBlobQuery([key], blobId, url.searchParams, cluster.clock.now());
       expect(claims).toEqual({
         blobId,
         nodeId: primary.id,
@@ -182,7 +182,7 @@ describe('the file service', () => {
     });
 
     it('names no node that is avoided, down, or only to get a copy', async () => {
-      const cluster = await open({ settings: { blobUrlKey: key } });
+      const cluster = await open({ settings: { blobUrlKeyNow: () => key } });
       const { info } = await cluster.put('/a', patternBytes(10));
       for (const node of cluster.nodes.all) node.publicUrl = `http://${node.name}`;
       const primary = cluster.nodes.get(info.primary?.id as never);
@@ -193,7 +193,10 @@ describe('the file service', () => {
     });
 
     it('sends nobody away for a file of several blobs, or without a key', async () => {
-      const several = await open({ settings: { blobUrlKey: key }, config: { segmentBytes: 5 } });
+      const several = await open({
+        settings: { blobUrlKeyNow: () => key },
+        config: { segmentBytes: 5 },
+      });
       const keyless = await open();
       for (const cluster of [several, keyless]) {
         for (const node of cluster.nodes.all) node.publicUrl = `http://${node.name}`;

@@ -12,11 +12,12 @@ const urlLifeSeconds = 300;
  * address; else undefined.
  */
 export async function locateBlob(
-  { metadata, nodes, clock, blobUrlKey }: FileServiceDependencies,
+  { metadata, nodes, clock, blobUrlKeyNow }: FileServiceDependencies,
   { path, file }: NamedFile,
   avoid?: NodeId,
 ): Promise<string | undefined> {
   const [blob, second] = file.blobs;
+  const blobUrlKey = blobUrlKeyNow?.();
   if (blobUrlKey === undefined || !blob || second) return undefined;
   const replicas = (await metadata.replicasOf([blob.blobId])).get(blob.blobId) ?? [];
   const holders = new Map<NodeId, NodeSnapshot>();

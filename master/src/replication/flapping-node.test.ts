@@ -12,6 +12,7 @@ import {
   type ReplicationAttempt,
   StoreError,
 } from '@dfs/shared';
+import { ClusterKeyring } from '@dfs/shared/cluster';
 import {
   FakeClock,
   MemoryBlobStore,
@@ -68,7 +69,7 @@ class Flapping {
     const config = { nodeTimeoutMs, replaceAfterMs, heartbeatEveryMs, everyMs: 3_600_000 };
     const directory = new HeartbeatNodeDirectory({
       ...{ metadata, clock, logger, config },
-      clusterKey: undefined,
+      keyring: ClusterKeyring.of(),
     });
     this.#directory = directory;
     this.#queue = new LeasedReplicationQueue({ clock });

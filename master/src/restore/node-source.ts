@@ -1,4 +1,4 @@
-import { HttpBlobStore } from '@dfs/shared/cluster';
+import { type ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 import type { HeardNode } from '../cluster/heartbeat-node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { RestoreSource } from './restore-source.ts';
@@ -8,13 +8,13 @@ export function nodeSourceOf(
   { id, name, url }: HeardNode,
   parts: {
     readonly metadata: Pick<MetadataRepository, 'identity'>;
-    readonly clusterKey: string | undefined;
+    readonly keyring: ClusterKeyring;
   },
 ): RestoreSource {
   const store = new HttpBlobStore({
     nodeId: id,
     url: () => url,
-    clusterKey: parts.clusterKey,
+    keyring: parts.keyring,
     epoch: () => parts.metadata.identity().epoch,
   });
   return {

@@ -1,4 +1,4 @@
-import { HttpBlobStore } from '@dfs/shared/cluster';
+import { ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 import { describeJournalKeeper } from '@dfs/shared/testing';
 import { damageRecord, openTestJournal } from '../testing/test-journal.ts';
 import { startTestNode } from '../testing/test-node.ts';
@@ -21,7 +21,7 @@ describeJournalKeeper('a storage node over HTTP', async () => {
   const client = new HttpBlobStore({
     nodeId: test.node.nodeId,
     url: () => test.url,
-    clusterKey,
+    keyring: ClusterKeyring.of(clusterKey),
     epoch: () => 9,
   });
   return {

@@ -1,5 +1,5 @@
 import { type Clock, systemClock } from '@dfs/shared';
-import { createLogger, HttpBlobStore } from '@dfs/shared/cluster';
+import { ClusterKeyring, createLogger, HttpBlobStore } from '@dfs/shared/cluster';
 import { temporaryDirectory } from '@dfs/shared/testing';
 import { readConfig } from '../config.ts';
 import type { MeasureDisk } from '../space.ts';
@@ -37,16 +37,17 @@ export async function startTestNode(options: TestNodeOptions = {}) {
       DFS_MASTER_URL: master.url,
       ...options.environment,
     },
-    clusterKey,
+    clusterKey !== undefined,
   );
+  const keyring = ClusterKeyring.of(clusterKey);
   const { clock = systemClock, measureDisk } = options;
   const measured = measureDisk ? { measureDisk } : {};
-  const node = await startStorageNode(config, { clock, logger, ...measured });
+  const node = await startStorageNode(config, { clock, logger, keyring, ...measured });
   const url = `http://127.0.0.1:${node.port}`;
   const client = new HttpBlobStore({
     nodeId: node.nodeId,
     url: () => url,
-    clusterKey,
+    keyring,
     epoch: () => 1,
   });
   return {

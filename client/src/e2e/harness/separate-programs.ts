@@ -77,6 +77,8 @@ export class SeparatePrograms extends Store {
   override readonly url: string;
   readonly managementUrl: string;
   override readonly key: string;
+  /** Which all programs read. */
+  readonly keyFile: string;
   override readonly environment: Readonly<Record<string, string | undefined>>;
   readonly masterDir: string;
   master: Program;
@@ -85,7 +87,10 @@ export class SeparatePrograms extends Store {
   readonly #programEnvironment: Readonly<Record<string, string | undefined>>;
 
   private constructor(
-    facts: Pick<SeparatePrograms, 'url' | 'managementUrl' | 'key' | 'environment' | 'masterDir'>,
+    facts: Pick<
+      SeparatePrograms,
+      'url' | 'managementUrl' | 'key' | 'keyFile' | 'environment' | 'masterDir'
+    >,
     programEnvironment: Readonly<Record<string, string | undefined>>,
     master: Program,
   ) {
@@ -93,6 +98,7 @@ export class SeparatePrograms extends Store {
     this.url = facts.url;
     this.managementUrl = facts.managementUrl;
     this.key = facts.key;
+    this.keyFile = facts.keyFile;
     this.environment = facts.environment;
     this.masterDir = facts.masterDir;
     this.master = master;
@@ -126,6 +132,7 @@ export class SeparatePrograms extends Store {
       url,
       managementUrl: `http://127.0.0.1:${managementPort}`,
       key,
+      keyFile,
       environment: { ...user, DFS_URL: url, DFS_KEY: key },
       masterDir,
     };

@@ -7,7 +7,7 @@ import {
   StoreError,
   systemClock,
 } from '@dfs/shared';
-import { listen } from '@dfs/shared/cluster';
+import { ClusterKeyring, listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import { findNode } from '../../cluster/node-admin.ts';
@@ -82,7 +82,10 @@ export class TestPublicServer {
     const metrics = createMetrics({ metadata, nodes, sizesLagMs: () => 0 });
     this.#server = createPublicServer({
       files,
-      access: new AccessControl({ clusterKey, onWrongKey: () => metrics.authenticationFailed() }),
+      access: new AccessControl({
+        keyring: ClusterKeyring.of(clusterKey),
+        onWrongKey: () => metrics.authenticationFailed(),
+      }),
       metadata,
       nodes,
       care: this.care,

@@ -1,0 +1,142 @@
+import { renameSync, writeFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { contentOf } from './harness/content.ts';
+import { sendHttp } from './harness/http.ts';
+import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
+import { waitUntil } from './harness/wait-until.ts';
+
+/** Writes and reads of a client with a key that can be changed, one after the other until it is stopped. What fails is kept. */
+class Traffic {
+  readonly failures: string[] = [];
+  rounds = 0;
+  /** How often a node itself gave the bytes. */
+  redirected = 0;
+  key: string;
+  #isRunning = true;
+  readonly #running: Promise<void>;
+
+  readonly #programs: SeparatePrograms;
+
+  constructor(programs: SeparatePrograms) {
+    this.#programs = programs;
+    this.key = programs.key;
+    this.#running = this.#run();
+  }
+
+  /** Resolves once so many more rounds have begun and ended. */
+  async more(rounds: number): Promise<void> {
+    const wanted = this.rounds + rounds + 1;
+    await waitUntil(`${rounds} rounds of reads and writes`, () => this.rounds >= wanted);
+  }
+
+  async stop(): Promise<void> {
+    this.#isRunning = false;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isRunning) {
+      const path = `/fs/traffic/${this.rounds}.bin`;
+      const body = contentOf(path, 3_000);
+      const headers = { Authorization: `Bearer ${this.key}` };
+      const stored = await this.#ask('PUT', path, { method: 'PUT', path, headers, body });
+      if (stored) expect.soft(stored.status, stored.text).toBe(201);
+      const read = await this.#ask('GET', path, { path, headers });
+      if (read && !read.body.equals(body)) this.failures.push(`GET ${path} ${read.status}`);
+      const sent = await this.#ask('redirect', path, { path: `${path}?redirect=1`, headers });
+      if (sent?.headers.location !== undefined) {
+        const { origin, pathname, search } = new URL(sent.headers.location);
+        const atNode = await sendHttp(origin, { path: pathname + search });
+        if (atNode.body.equals(body)) this.redirected += 1;
+        else this.failures.push(`${path} at a node: ${atNode.text}`);
+      }
+      this.rounds += 1;
+    }
+  }
+
+  async #ask(what: string, path: string, asked: Parameters<typeof sendHttp>[1]) {
+    try {
+      const answer = await sendHttp(this.#programs.url, asked);
+      if (answer.status < 400) return answer;
+      this.failures.push(`${what} ${path}: ${answer.status} ${answer.text}`);
+    } catch (error) {
+      this.failures.push(`${what} ${path}: ${error}`);
+    }
+    return undefined;
+  }
+}
+
+const keysChanged = /"message":"the cluster keys have changed"/g;
+
+describe('a change of the cluster key', () => {
+  it('goes on under reads and writes, none of which fails, and ends the old key', async () => {
+    const programs = await startSeparatePrograms({
+      environment: { DFS_NODE_PUBLIC_URL: 'self', DFS_LOG_FORMAT: 'json' },
+      replicator: false,
+    });
+    const replicator = programs.startReplicator();
+    const all = [programs.master, replicator, ...programs.nodeList.map(({ program }) => program)];
+    const [first, second] = [programs.key, 'the new key of this cluster'];
+    await replicator.printed(/replicator works/);
+    const traffic = new Traffic(programs);
+    try {
+      let steps = 0;
+      const step = async (...keys: string[]) => {
+        writeFileSync(`${programs.keyFile}.next`, `${keys.join('\n')}\n`);
+        renameSync(`${programs.keyFile}.next`, programs.keyFile);
+        steps += 1;
+        await waitUntil(`step ${steps} to count everywhere`, () =>
+          all.every(({ output }) => (output.match(keysChanged) ?? []).length === steps),
+        );
+        await traffic.more(5);
+      };
+      await traffic.more(3);
+      await step(first, second);
+      traffic.key = second;
+      await traffic.more(5);
+      await step(second, first);
+      await step(second);
+    } finally {
+      await traffic.stop();
+    }
+    try {
+      expect(traffic.failures).toEqual([]);
+      expect(traffic.redirected).toBeGreaterThan(10);
+
+      const answersTo = async (url: string, path: string, key: string, node?: string) => {
+        const headers = { 'SHARD-KEY': key, ...(node === undefined ? {} : { 'x-dfs-node': node }) };
+        return (await sendHttp(url, { path, headers })).status;
+      };
+      const nodes = await sendHttp(programs.url, {
+        path: '/api/v1/nodes',
+        headers: { 'SHARD-KEY': second },
+      });
+      const listed = nodes.json<{ id: string; url: string; state: string }[]>();
+      expect(listed.map(({ state }) => state)).toEqual(['up', 'up']);
+      for (const [key, status] of [
+        [first, 401],
+        [second, 200],
+      ] as const) {
+        expect(await answersTo(programs.url, '/api/v1/status', key)).toBe(status);
+        expect(await answersTo(programs.managementUrl, '/cluster/nodes', key)).toBe(status);
+        for (const { id, url } of listed) {
+          expect(await answersTo(url, '/status', key, id)).toBe(status);
+        }
+      }
+      // The replicator and the nodes copy from each other under the new key alone.
+      await waitUntil('all copies', async () => {
+        const headers = { 'SHARD-KEY': second };
+        const status = (await sendHttp(programs.url, { path: '/api/v1/status', headers })).json<{
+          replicas: { wanted: number; stored: number };
+        }>();
+        return status.replicas.wanted === 0 && status.replicas.stored >= 2 * traffic.rounds;
+      });
+      for (const { output } of all) {
+        expect(output).not.toMatch(/"level":"(warn|error)"/);
+        expect(output).not.toContain(second);
+      }
+    } finally {
+      await programs.dispose();
+    }
+  });
+});
