@@ -116,7 +116,10 @@ function printReport(report: RestoreReport): void {
   }
   printPaths('No copy found yet of', report.withoutCopy);
   if (report.base !== 'blobs') {
-    printPaths('Newer than the journal, known from their blobs', report.found);
+    printPaths(
+      'Newer than the journal, known from their blobs alone: each may have been moved or deleted since',
+      report.found,
+    );
   }
   printPaths('Had several contents, the others are in the trash', report.contested);
   if (report.doubtful.count > 0) {

@@ -326,8 +326,12 @@ it('does not begin without the nodes that keep later changes, unless their loss 
   await expect(restore()).rejects.toMatchObject(kindOf('unavailable'));
   await node.keep();
   heard = { epoch: 1, journal: 9 };
-  const behind = { kind: 'unavailable', message: expect.stringMatching(/up to 9 .*up to 1 /) };
-  await expect(restore()).rejects.toMatchObject(behind);
+  const behind = {
+    kind: 'unavailable',
+    message: expect.stringMatching(/up to 9 .*up to 1 .* 8 of the latest changes are missing/),
+  };
+  const hint = expect.stringContaining('"dfs restore --accept-loss"');
+  await expect(restore()).rejects.toMatchObject({ ...behind, hint });
   heard = { epoch: 2, journal: 1 };
   await expect(restore()).rejects.toMatchObject(kindOf('unavailable'));
   expect(own.restore.unfinished).toBeUndefined();

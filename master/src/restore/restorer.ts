@@ -277,12 +277,16 @@ function gapOf(
   if (!isBehind || heard.journal === 0) return undefined;
   const kept =
     base === undefined ? 'keep no journal' : `keep changes up to ${last} (epoch ${epoch})`;
-  return `Storage nodes told of changes up to ${heard.journal} (epoch ${heard.epoch}), but those that answer ${kept}.`;
+  const lost =
+    heard.epoch > epoch
+      ? 'How many changes are missing is not known.'
+      : `${heard.journal - last} of the latest changes are missing.`;
+  return `Storage nodes told of changes up to ${heard.journal} (epoch ${heard.epoch}), but those that answer ${kept}. ${lost}`;
 }
 
 const missing = (gap: string) =>
   new StoreError('unavailable', `${gap} Nothing was changed.`, {
-    hint: 'Start the storage nodes that are missing and try again, or repeat with --accept-loss: what came later is then known from the blobs alone.',
+    hint: 'Start the storage nodes that are missing and try again. Where all of them run, the master died before it had sent these changes: "dfs restore --accept-loss" goes on without them. New files among them come back from their blobs; deletions, moves and new directories among them are lost.',
   });
 
 const forked = () =>

@@ -13,6 +13,17 @@ import { NodeProcess } from '../testing/node-process.ts';
 
 const rounds = 8;
 
+/** DFS_SIMULATION_SEED repeats the sizes and counts of a failure; when exactly the kill lands is the machine's own. */
+const seed = Number(process.env['DFS_SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+let state = seed >>> 0;
+/** In [0, 1) (mulberry32). */
+function random(): number {
+  state = (state + 0x6d2b79f5) >>> 0;
+  let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+}
+
 let master: FakeMaster;
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
 beforeAll(async () => {
@@ -42,10 +53,10 @@ let coveredBy = 0;
 async function appendUntilDead(journal: Journal, onAcknowledged: () => void): Promise<void> {
   let { last } = await journal.journalStatus();
   for (let batch = 0; ; batch += 1) {
-    const count = 1 + Math.floor(Math.random() ** 3 * 200);
+    const count = 1 + Math.floor(random() ** 3 * 200);
     // What was not acknowledged may be there or not; what is there is what was sent.
     while (sent.length < last + count) {
-      const sizeBytes = 100 + Math.floor(Math.random() ** 4 * 20_000);
+      const sizeBytes = 100 + Math.floor(random() ** 4 * 20_000);
       sent.push(makeJournalRecord(sent.length + 1, { sizeBytes }));
     }
     try {
@@ -75,17 +86,17 @@ async function expectAll(journal: Journal): Promise<void> {
   expect(found).toEqual(sent.slice(base, status.last));
 }
 
-describe('a node that is killed in the middle of taking the journal', () => {
+describe(`a node that is killed in the middle of taking the journal (DFS_SIMULATION_SEED=${seed})`, () => {
   it('has every record that it acknowledged, none that is half, and goes on', async () => {
     for (let round = 0; round < rounds; round += 1) {
       const { node, client, journal } = await start();
       await expectAll(journal);
       let batches = 0;
-      const killAfter = 5 + Math.floor(Math.random() * 40);
+      const killAfter = 5 + Math.floor(random() * 40);
       await appendUntilDead(journal, () => {
         batches += 1;
         // In the middle of the next one.
-        if (batches === killAfter) setTimeout(() => node.child.kill('SIGKILL'), Math.random() * 8);
+        if (batches === killAfter) setTimeout(() => node.child.kill('SIGKILL'), random() * 8);
       });
       expect(await node.ended).toBe('SIGKILL');
       await client.close();

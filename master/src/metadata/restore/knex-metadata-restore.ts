@@ -4,6 +4,7 @@ import type { GroupCommit } from '../group-commit.ts';
 import type { ClusterIdentity } from '../metadata-repository.ts';
 import { pathsOfBlobs } from '../reads/blob-paths.ts';
 import { nowhereId, rootId, trashId } from '../root-entries.ts';
+import { journaledTables } from '../snapshot/journaled-tables.ts';
 import { addCopies } from './add-copies.ts';
 import { applyImages } from './apply-images.ts';
 import {
@@ -34,19 +35,15 @@ export interface KnexMetadataRestoreParts {
   readonly adopted: (identity: ClusterIdentity) => void;
 }
 
-/** What a whole restore loads anew, with the column by which it is emptied. Nodes and the log stay. */
-const rebuiltTables = [
-  ['entries', 'id'],
-  ['files', 'id'],
-  ['file_blobs', 'file_id'],
-  ['blobs', 'id'],
-  ['trash', 'entry_id'],
+/** What a whole restore makes anew, with the column by which it is emptied: what the journal carries, and what is derived from it. Nodes and the log stay. */
+const rebuiltTables: readonly (readonly [table: string, key: string])[] = [
+  ...journaledTables.map(({ name, columns }) => [name, columns[0] as string] as const),
   ['replicas', 'blob_id'],
   ['directory_sizes', 'directory_id'],
   ['copies_sweeps', 'directory_id'],
   ['idempotency_keys', 'key'],
   ['uploads', 'blob_id'],
-] as const;
+];
 
 export class KnexMetadataRestore implements MetadataRestore {
   readonly #parts: KnexMetadataRestoreParts;
