@@ -1,7 +1,8 @@
+import { Agent as TlsAgent } from 'node:https';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { errorOfAnswer, StoreError } from '@dfs/shared';
+import { errorOfAnswer, StoreError, tlsTrustOf, trusting } from '@dfs/shared';
 import type { AxiosInstance, AxiosResponse, AxiosStatic } from 'axios';
 import type { ClientConfig } from './client-config.ts';
 
@@ -42,17 +43,27 @@ export class StoreApi {
   readonly key: string | undefined;
   /** Ends whatever is under way; requests reject with `cancelled` then. */
   readonly signal: AbortSignal | undefined;
+  /** Makes connections that know whom to trust; only where the store speaks TLS. */
+  readonly tlsAgent: TlsAgent | undefined;
   readonly #axios: AxiosInstance;
 
-  constructor({ url, key }: ClientConfig, { signal }: { signal?: AbortSignal | undefined } = {}) {
+  constructor(
+    { url, key, ca }: ClientConfig,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ) {
     this.url = url;
     this.key = key;
     this.signal = signal;
+    const isTls = url.startsWith('https:');
+    this.tlsAgent = isTls
+      ? new TlsAgent({ keepAlive: true, ...trusting(tlsTrustOf(ca)) })
+      : undefined;
     this.#axios = axios.create({
       baseURL: url,
       adapter: 'http',
       // A proxy of the environment is for the web, not for the store.
       proxy: false,
+      ...(this.tlsAgent ? { httpsAgent: this.tlsAgent } : {}),
       // Following redirects would hold every body in memory so that it could be sent again.
       maxRedirects: 0,
       maxBodyLength: Number.POSITIVE_INFINITY,
@@ -178,6 +189,12 @@ export function unreachable(url: string, cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? 'no answer';
   const isAway = code === 'ECONNREFUSED' || code === 'ENOTFOUND';
+  if (isCertificateTrouble(code)) {
+    return new StoreError('unavailable', `The certificate of ${url} cannot be trusted (${code}).`, {
+      hint: 'Name the file with the certificate of who signed it in DFS_TLS_CA, and an address that it was made for in DFS_URL.',
+      cause,
+    });
+  }
   const message = isAway
     ? `No store answers at ${url} (${code}).`
     : `The connection to ${url} broke (${code}).`;
@@ -188,6 +205,10 @@ export function unreachable(url: string, cause: unknown): StoreError {
     cause,
   });
 }
+
+/** Codes of OpenSSL and of Node.js for a certificate that fails a check. */
+const isCertificateTrouble = (code: string) =>
+  /CERT|^UNABLE_TO_|^ERR_TLS_CERT|SELF_SIGNED/.test(code);
 
 function errorOfResponse(response: AxiosResponse, body: string): StoreError {
   const retryAfter: unknown = response.headers['retry-after'];

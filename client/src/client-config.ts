@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { EnvironmentReader } from '@dfs/shared';
+import { EnvironmentReader, readTlsCa } from '@dfs/shared';
 
 /** Where the client finds the store and what opens it. */
 export interface ClientConfig {
   readonly url: string;
   readonly key: string | undefined;
+  /** PEM of certificates that may vouch for the store, beside those that Node.js trusts anyway. */
+  readonly ca?: string | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -29,14 +31,20 @@ export const stateDirOf = (environment: Environment) =>
 export const cacheDirOf = (environment: Environment) =>
   join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'dfs');
 
-/** Address and key from `DFS_URL` and `DFS_KEY` (or the file `DFS_KEY_FILE`), else from the configuration file, else the default address without a key. */
+/**
+ * Address and key from `DFS_URL` and `DFS_KEY` (or the file `DFS_KEY_FILE`), else from the configuration file, else the default address without a key.
+ * Throws `ConfigurationError` when the file that `DFS_TLS_CA` names cannot be used.
+ */
 export function readClientConfig(environment: Environment): ClientConfig {
   const file = readConfigFile(configFileOf(environment));
   const url = environment['DFS_URL']?.trim() || file.url || defaultUrl;
   // A key belongs to one store: the file's key is not sent to an address that came from elsewhere.
   const fileKey = url.replace(/\/+$/, '') === file.url ? file.key : undefined;
   const key = new EnvironmentReader(environment).secret('DFS_KEY') ?? fileKey;
-  return { url: url.replace(/\/+$/, ''), key };
+  const read = new EnvironmentReader(environment);
+  const ca = readTlsCa(read);
+  read.finish();
+  return { url: url.replace(/\/+$/, ''), key, ca };
 }
 
 function readConfigFile(path: string): { url?: string; key?: string } {

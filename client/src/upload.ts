@@ -117,6 +117,7 @@ function openRequest(api: StoreApi, { path, sizeBytes, headers }: StreamedPut): 
   const request = send({
     host: hostname.replace(/^\[|\]$/g, ''),
     port,
+    ...(api.tlsAgent ? { agent: api.tlsAgent } : {}),
     path: `${pathname.replace(/\/$/, '')}${path}`,
     method: 'PUT',
     ...(api.signal ? { signal: api.signal } : {}),

@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '@dfs/shared';
-import { ClusterKeyring, createLogger, type Logger, listen, runProgram } from '@dfs/shared/cluster';
+import {
+  ClusterKeyring,
+  createLogger,
+  type Logger,
+  listen,
+  type ProgramTls,
+  readTls,
+  runProgram,
+} from '@dfs/shared/cluster';
 import { AccessControl } from './access/access-control.ts';
 import { closeServer } from './close-server.ts';
 import { createClusterServer } from './cluster/cluster-server.ts';
@@ -51,9 +59,11 @@ await runProgram({
   name: 'master',
   start: async ({ ready }) => {
     const keyring = await ClusterKeyring.read(process.env, 'make');
+    const tls = await readTls(process.env);
     const config = readConfig(process.env, keyring.current() !== undefined);
     const logger = createLogger({ program: 'master', level: config.logLevel });
     keyring.watch(logger);
+    tls.server.watch(logger);
     if (keyring.all().some((key) => key.length < keyLengthAdvised)) {
       logger.warn(
         `a cluster key is shorter than ${keyLengthAdvised} characters: it can be guessed`,
@@ -68,7 +78,7 @@ await runProgram({
       copies: config.copies,
     });
     try {
-      const master = await wire(config, metadata, keyring, logger);
+      const master = await wire(config, metadata, { keyring, tls }, logger);
       ready(master.addresses);
       logger.info('master serves', master.addresses);
       return { stop: master.stop };
@@ -82,10 +92,11 @@ await runProgram({
 async function wire(
   config: MasterConfig,
   metadata: MetadataRepository,
-  keyring: ClusterKeyring,
+  { keyring, tls }: { readonly keyring: ClusterKeyring; readonly tls: ProgramTls },
   logger: Logger,
 ) {
-  const nodes = new HeartbeatNodeDirectory({ metadata, clock, logger, keyring, config });
+  const { trust } = tls;
+  const nodes = new HeartbeatNodeDirectory({ metadata, clock, logger, keyring, trust, config });
   await nodes.start();
   const { redisUrl } = config;
   const leased = redisUrl === undefined ? new LeasedReplicationQueue({ clock }) : undefined;
@@ -154,7 +165,7 @@ async function wire(
       endRecovery: () => nodes.endRecovery(),
       isUp: (id) => nodes.find(id)?.state === 'up' || nodes.find(id)?.state === 'draining',
       restoreSources: () =>
-        nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, keyring })),
+        nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, keyring, trust })),
     },
     openAside: (sqliteFile) =>
       makeMetadataAside({ sqliteFile, clock, logger, copies: config.copies }),
@@ -182,6 +193,7 @@ async function wire(
   });
 
   const publicServer = createPublicServer({
+    tls: tls.server,
     care,
     files,
     access,
@@ -203,6 +215,7 @@ async function wire(
     },
   });
   const clusterServer = createClusterServer({
+    tls: tls.server,
     metadata,
     nodes,
     clock,
@@ -228,8 +241,8 @@ async function wire(
   const shownHost = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host;
   return {
     addresses: {
-      url: `http://${shownHost}:${port}`,
-      managementUrl: `http://${shownHost}:${managementPort}`,
+      url: `${tls.server.scheme}://${shownHost}:${port}`,
+      managementUrl: `${tls.server.scheme}://${shownHost}:${managementPort}`,
       port,
       managementPort,
     },

@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { StoreError } from '@dfs/shared';
-import type { Logger } from '@dfs/shared/cluster';
+import { type Logger, ServerTls } from '@dfs/shared/cluster';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
@@ -19,6 +19,8 @@ export interface PublicServerDependencies extends Front {
   readonly care: Care;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** Absent: HTTP. */
+  readonly tls?: ServerTls;
 }
 
 /** A path of 4096 bytes takes up to 12 KiB percent-encoded, and attributes want room beside it. */
@@ -58,7 +60,7 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
       recordExchange(exchange, serve(exchange), dependencies);
     };
 
-  const server = createServer(
+  const server = (dependencies.tls ?? ServerTls.none()).createServer(
     { maxHeaderSize: headersMaxBytes, requireHostHeader: false },
     take(false),
   );

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SecureContext } from 'node:tls';
 import {
   errorOfAnswer,
   type LeaseAnswer,
@@ -9,6 +10,7 @@ import {
   type ReplicationAttempt,
   type ReplicationReport,
   StoreError,
+  trusting,
 } from '@dfs/shared';
 import { type ClusterKeyring, type Logger, networkCodeOf } from '@dfs/shared/cluster';
 import { Pool } from 'undici';
@@ -18,6 +20,8 @@ export interface MasterClientOptions {
   /** The master's management address, without a trailing slash. */
   readonly masterUrl: string;
   readonly keyring: ClusterKeyring;
+  /** Checks the certificate of the master; absent: what Node.js trusts anyway. */
+  readonly trust?: SecureContext | undefined;
   readonly logger: Logger;
 }
 
@@ -44,7 +48,10 @@ export class MasterClient implements KnownNodes {
     const { origin, pathname } = new URL(options.masterUrl);
     this.#prefix = pathname.replace(/\/+$/, '');
     // One connection waits with a lease while another reports.
-    this.#pool = new Pool(origin, { connections: 4, connect: { timeout: connectMs } });
+    this.#pool = new Pool(origin, {
+      connections: 4,
+      connect: { timeout: connectMs, ...trusting(options.trust) },
+    });
   }
 
   /** The database's epoch as the master told it last. */

@@ -1,3 +1,4 @@
+import type { SecureContext } from 'node:tls';
 import type { BlobPeer, NodeId } from '@dfs/shared';
 import { type ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 
@@ -5,6 +6,7 @@ export interface NodeStoresOptions {
   readonly find: (id: NodeId) => { readonly url: string } | undefined;
   readonly epoch: () => number;
   readonly keyring: ClusterKeyring;
+  readonly trust: SecureContext | undefined;
 }
 
 /** The nodes as blob stores, one each, always at the address of the moment. */
@@ -19,12 +21,13 @@ export class NodeStores {
   of(id: NodeId): Pick<BlobPeer, 'pull'> {
     const known = this.#stores.get(id);
     if (known) return known;
-    const { find, epoch, keyring } = this.#options;
+    const { find, epoch, keyring, trust } = this.#options;
     const store = new HttpBlobStore({
       nodeId: id,
       url: () => find(id)?.url ?? '',
       epoch,
       keyring,
+      trust,
     });
     this.#stores.set(id, store);
     return store;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs, StoreError, systemClock } from '@dfs/shared';
-import type { ClusterKeyring, Logger } from '@dfs/shared/cluster';
+import { type ClusterKeyring, type Logger, type ProgramTls, withoutTls } from '@dfs/shared/cluster';
 import { BullmqJobSource } from './bullmq-job-source.ts';
 import type { ReplicatorConfig } from './config.ts';
 import type { JobSource } from './job-source.ts';
@@ -14,6 +14,8 @@ import { serveStatus } from './status-server.ts';
 export interface ReplicatorOptions {
   readonly config: ReplicatorConfig;
   readonly keyring: ClusterKeyring;
+  /** Absent: HTTP. */
+  readonly tls?: ProgramTls;
   readonly logger: Logger;
   /** Aborted when the program shall stop while it still waits for the master. */
   readonly stopping: AbortSignal;
@@ -28,19 +30,26 @@ const masterPauseMaxMs = 5_000;
 export async function startReplicator(
   options: ReplicatorOptions,
 ): Promise<{ stop(): Promise<void> }> {
-  const { config, keyring, logger } = options;
+  const { config, keyring, tls = withoutTls, logger } = options;
+  const { trust } = tls;
   const { masterUrl, redisUrl } = config;
   // Before the master is there: to wait for it is no illness.
   const statusServer =
     config.statusPort === undefined
       ? undefined
-      : await serveStatus({ host: config.statusHost, port: config.statusPort, keyring });
-  const master = new MasterClient({ masterUrl, keyring, logger });
+      : await serveStatus({
+          host: config.statusHost,
+          port: config.statusPort,
+          keyring,
+          tls: tls.server,
+        });
+  const master = new MasterClient({ masterUrl, keyring, trust, logger });
   await meet(master, options);
   const stores = new NodeStores({
     find: (id) => master.find(id),
     epoch: () => master.epoch,
     keyring,
+    trust,
   });
   const reporter = new ReplicationReporter({
     send: (attempts, signal) => master.report(attempts, signal),

@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { keyOfHeaders } from '@dfs/shared';
-import { type ClusterKeyring, listen } from '@dfs/shared/cluster';
+import { type ClusterKeyring, listen, ServerTls } from '@dfs/shared/cluster';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
 export interface StatusServerOptions {
@@ -8,6 +8,8 @@ export interface StatusServerOptions {
   readonly host: string | undefined;
   readonly port: number;
   readonly keyring: ClusterKeyring;
+  /** Absent: HTTP. */
+  readonly tls?: ServerTls;
 }
 
 export interface StatusServer {
@@ -25,10 +27,11 @@ export async function serveStatus({
   host,
   port,
   keyring,
+  tls = ServerTls.none(),
 }: StatusServerOptions): Promise<StatusServer> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const server = createServer(async (request, response) => {
+  const server = tls.createServer({}, async (request, response) => {
     const [status, text] = await answerTo(request, keyring, registry);
     response.writeHead(status, {
       'Content-Type': status === 200 ? registry.contentType : 'text/plain',

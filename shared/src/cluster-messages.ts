@@ -12,9 +12,11 @@ export interface Heartbeat {
   /** Random per start of the process: tells two processes of one copied disk apart. */
   readonly instanceId: string;
   readonly name: string;
-  /** Where the master and other nodes reach it; empty: `http://<address of this connection>:<port>`. */
+  /** Where the master and other nodes reach it; empty: `<scheme>://<address of this connection>:<port>`. */
   readonly url: string;
   readonly port: number;
+  /** What its port speaks; absent: HTTP. */
+  readonly scheme?: 'https';
   /** For redirects of clients; absent when none is published, `self` when it is the same as the other one. */
   readonly publicUrl?: string;
   readonly zone?: string;

@@ -5,3 +5,4 @@ export * from './journal-keeper.ts';
 export * from './listen.ts';
 export * from './logger.ts';
 export * from './run-program.ts';
+export * from './server-tls.ts';

@@ -17,4 +17,5 @@ export * from './replication-job.ts';
 export type * from './restore-messages.ts';
 export * from './retry-policy.ts';
 export type * from './scrub-messages.ts';
+export * from './tls-trust.ts';
 export type * from './tree-messages.ts';

@@ -1,5 +1,6 @@
 import type { Agent } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { SecureContext } from 'node:tls';
 import type { Pool } from 'undici';
 import type { BlobReceipt } from './blob-store.ts';
 import type { ClusterKeyring } from './cluster-keyring.ts';
@@ -16,7 +17,7 @@ import {
 } from './node-connection.ts';
 import { nodeHeaders, nodeLimits } from './node-protocol.ts';
 import { putStream } from './streamed-put.ts';
-import { makeUploadAgent } from './upload-agent.ts';
+import { makeTlsUploadAgent, makeUploadAgent } from './upload-agent.ts';
 
 /** How a request to a node went: not ok when no answer came or a broken one, which is what makes a node suspect. */
 export type NodeOutcome =
@@ -30,6 +31,8 @@ export interface NodeClientOptions {
   readonly url: () => string;
   /** Absent: a cluster without a key. */
   readonly keyring?: ClusterKeyring | undefined;
+  /** Checks the certificates of nodes, from `tlsTrustOf`; absent: what Node.js trusts anyway. */
+  readonly trust?: SecureContext | undefined;
   /** The database's epoch, for requests that change something. */
   readonly epoch: () => number;
   readonly limits?: NodeLimits;
@@ -55,7 +58,7 @@ export class NodeClient {
   readonly nodeId: NodeId;
   readonly limits: Required<NodeLimits>;
   readonly #options: NodeClientOptions;
-  readonly #agent: Agent = makeUploadAgent();
+  readonly #agents: { plain?: Agent; tls?: Agent } = {};
   #address: NodeAddress | undefined;
   #isClosed = false;
 
@@ -166,9 +169,10 @@ export class NodeClient {
         }
       });
     try {
-      const { host, port, prefix } = this.#connect();
+      const { isTls, host, port, prefix } = this.#connect();
       const answer = await putStream({
-        agent: this.#agent,
+        agent: this.#agentFor(isTls),
+        isTls,
         host,
         port,
         path: prefix + path,
@@ -241,8 +245,18 @@ export class NodeClient {
   /** Ends its connections and what runs on them. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#agent.destroy();
+    this.#agents.plain?.destroy();
+    this.#agents.tls?.destroy();
     await this.#address?.pool.destroy();
+  }
+
+  #agentFor(isTls: boolean): Agent {
+    if (!isTls) {
+      this.#agents.plain ??= makeUploadAgent();
+      return this.#agents.plain;
+    }
+    this.#agents.tls ??= makeTlsUploadAgent(this.#options.trust);
+    return this.#agents.tls;
   }
 
   /** The connections to the address of the moment; requests under way to an earlier one end there. */
@@ -257,13 +271,15 @@ export class NodeClient {
         `The node ${this.nodeId} has no usable address (${JSON.stringify(url)}).`,
       );
     }
-    const { origin, hostname, port, pathname } = new URL(url);
+    const { origin, protocol, hostname, port, pathname } = new URL(url);
+    const isTls = protocol === 'https:';
     this.#address = {
       url,
       host: hostname.replace(/^\[|\]$/g, ''),
-      port: Number(port) || 80,
+      isTls,
+      port: Number(port) || (isTls ? 443 : 80),
       prefix: pathname.replace(/\/+$/, ''),
-      pool: makePool(origin, this.limits.connectMs),
+      pool: makePool(origin, this.limits.connectMs, this.#options.trust),
     };
     return this.#address;
   }
@@ -271,6 +287,7 @@ export class NodeClient {
 
 interface NodeAddress {
   readonly url: string;
+  readonly isTls: boolean;
   readonly host: string;
   readonly port: number;
   /** Path before those of the protocol. */

@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream';
+import type { SecureContext } from 'node:tls';
 import { type Dispatcher, Pool } from 'undici';
 import { StoreError } from './errors.ts';
 import { NetworkError } from './network-failure.ts';
+import { trusting } from './tls-trust.ts';
 
 /** A request whose body, if any, is held. */
 export interface NodeRequest {
@@ -39,10 +41,10 @@ const connectionsMax = 256;
 /** A description may carry a path of 4 096 bytes, each of them escaped. */
 const headersMaxBytes = 64 * 2 ** 10;
 
-export const makePool = (origin: string, connectMs: number) =>
+export const makePool = (origin: string, connectMs: number, trust?: SecureContext) =>
   new Pool(origin, {
     connections: connectionsMax,
-    connect: { timeout: connectMs },
+    connect: { timeout: connectMs, ...trusting(trust) },
     maxHeaderSize: headersMaxBytes,
   });
 

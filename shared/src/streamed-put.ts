@@ -5,6 +5,7 @@ import {
   request as httpRequest,
   type IncomingMessage,
 } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import type { Readable } from 'node:stream';
 import type { BlobReceipt } from './blob-store.ts';
 import { StoreError } from './errors.ts';
@@ -12,7 +13,9 @@ import { NetworkError } from './network-failure.ts';
 import { cancelledError, type NodeAnswer } from './node-connection.ts';
 
 export interface StreamedPut {
+  /** Of HTTPS or of HTTP. */
   readonly agent: Agent;
+  readonly isTls: boolean;
   readonly host: string;
   readonly port: number;
   readonly path: string;
@@ -67,9 +70,10 @@ class Conversation {
 
   constructor(put: StreamedPut) {
     this.#put = put;
-    const { agent, host, port, path, headers } = put;
+    const { agent, isTls, host, port, path, headers } = put;
+    const send = isTls ? httpsRequest : httpRequest;
     const withGoAhead = { ...headers, expect: '100-continue' };
-    this.#request = httpRequest({ agent, host, port, method: 'PUT', path, headers: withGoAhead });
+    this.#request = send({ agent, host, port, method: 'PUT', path, headers: withGoAhead });
     this.#limit(put.limits.connectMs, 'UND_ERR_CONNECT_TIMEOUT');
     this.#request.once('socket', (socket) => {
       const connected = () => this.#limit(put.limits.headersMs, 'UND_ERR_HEADERS_TIMEOUT');

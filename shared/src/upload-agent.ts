@@ -1,50 +1,65 @@
 import { Agent } from 'node:http';
-import { type NetConnectOpts, Socket, type TcpNetConnectOpts } from 'node:net';
+import { Agent as TlsAgent } from 'node:https';
+import type { Socket } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { trusting } from './tls-trust.ts';
 
 /** How long the last words of a peer that closed may take to be read, ms. */
 const lastWordsMs = 100;
 /** Shorter than any server keeps an idle connection, so that none is used that the other side is about to close. */
 const idleConnectionMs = 4_000;
+const keeping = { keepAlive: true, maxFreeSockets: 8, timeout: idleConnectionMs } as const;
 
 /** Connections for streamed uploads, kept for the next one. */
 export function makeUploadAgent(): Agent {
-  return new UploadAgent({ keepAlive: true, maxFreeSockets: 8, timeout: idleConnectionMs });
+  return readingLastWords(new Agent(keeping));
 }
 
-class UploadAgent extends Agent {
-  override createConnection(options: NetConnectOpts): Socket {
-    return new UploadSocket().connect(options as TcpNetConnectOpts);
-  }
+/** The same over TLS; `trust` from `tlsTrustOf`. */
+export function makeTlsUploadAgent(trust: SecureContext | undefined): TlsAgent {
+  return readingLastWords(new TlsAgent({ ...keeping, ...trusting(trust) }));
+}
+
+function readingLastWords<Kind extends Agent>(agent: Kind): Kind {
+  const connect = agent.createConnection.bind(agent);
+  agent.createConnection = (...parameters) => {
+    const socket = connect(...parameters) as Socket;
+    readLastWords(socket);
+    return socket;
+  };
+  return agent;
 }
 
 type WriteDone = (error?: Error | null) => void;
 
 /**
  * A server that refuses in the middle of a body answers and closes. The next write fails then (EPIPE), which would destroy the socket with the answer
- * still unread in it. This one lets what was received be read first.
+ * still unread in it. From now on what was received is read first.
  */
-class UploadSocket extends Socket {
-  override _write(chunk: unknown, encoding: BufferEncoding, done: WriteDone): void {
-    super._write(chunk, encoding, (error) => this.#written(error, done));
-  }
+function readLastWords(socket: Socket): void {
+  const write = socket._write.bind(socket);
+  const writev = socket._writev?.bind(socket);
+  socket._write = (chunk, encoding, done) => {
+    write(chunk, encoding, (error) => written(socket, error, done));
+  };
+  if (!writev) return;
+  socket._writev = (chunks, done) => {
+    writev(chunks, (error) => written(socket, error, done));
+  };
+}
 
-  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: WriteDone): void {
-    super._writev?.(chunks, (error) => this.#written(error, done));
+function written(socket: Socket, error: Error | null | undefined, done: WriteDone): void {
+  if (!error || socket.destroyed || socket.readableEnded) {
+    done(error);
+    return;
   }
-
-  #written(error: Error | null | undefined, done: WriteDone): void {
-    if (!error || this.destroyed || this.readableEnded) {
-      done(error);
-      return;
-    }
-    const finish = () => {
-      clearTimeout(timer);
-      this.off('end', finish);
-      this.off('close', finish);
-      done(error);
-    };
-    const timer = setTimeout(finish, lastWordsMs);
-    this.once('end', finish);
-    this.once('close', finish);
-  }
+  const finish = () => {
+    clearTimeout(timer);
+    socket.off('end', finish);
+    socket.off('close', finish);
+    done(error);
+  };
+  const timer = setTimeout(finish, lastWordsMs);
+  socket.once('end', finish);
+  socket.once('close', finish);
 }

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { SecureContext } from 'node:tls';
 import {
   blobPathOf,
   type Clock,
@@ -11,6 +12,7 @@ import {
   type StoredBlob,
   StoreError,
   signBlobPath,
+  trusting,
 } from '@dfs/shared';
 import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { Agent, type Dispatcher, request as httpRequest } from 'undici';
@@ -30,6 +32,8 @@ const refusalMaxBytes = 64 * 1024;
 export interface BlobFetcherOptions {
   /** Signs requests to other nodes, so that the cluster key stays here. */
   readonly keyring: ClusterKeyring;
+  /** Checks the certificates of other nodes; absent: what Node.js trusts anyway. */
+  readonly trust?: SecureContext | undefined;
   /** The cluster of this disk. */
   readonly clusterId: () => ClusterId | undefined;
   readonly clock: Clock;
@@ -50,7 +54,7 @@ export class BlobFetcher {
     this.#options = options;
     this.#agent = new Agent({
       connections: connectionsMax,
-      connect: { timeout: connectMs },
+      connect: { timeout: connectMs, ...trusting(options.trust) },
       headersTimeout: headersMs,
       bodyTimeout: idleMs,
       maxHeaderSize: headersMaxBytes,

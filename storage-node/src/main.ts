@@ -1,5 +1,5 @@
 import { systemClock } from '@dfs/shared';
-import { ClusterKeyring, createLogger, runProgram } from '@dfs/shared/cluster';
+import { ClusterKeyring, createLogger, readTls, runProgram } from '@dfs/shared/cluster';
 import { readConfig } from './config.ts';
 import { startStorageNode } from './storage-node.ts';
 
@@ -13,10 +13,12 @@ await runProgram({
       // Nothing runs yet that would have to be ended in order.
       stopping.addEventListener('abort', () => process.exit(0), { once: true });
     });
+    const tls = await readTls(process.env);
     const config = readConfig(process.env, keyring.current() !== undefined);
     const logger = createLogger({ program: name, level: config.logLevel });
     keyring.watch(logger);
-    const node = await startStorageNode(config, { clock: systemClock, logger, keyring });
+    tls.server.watch(logger);
+    const node = await startStorageNode(config, { clock: systemClock, logger, keyring, tls });
     // A node that waits for its master resolves `registered` when it stops.
     const stop = () => void node.stop();
     if (stopping.aborted) stop();

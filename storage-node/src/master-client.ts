@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import { errorOfAnswer, StoreError } from '@dfs/shared';
+import type { SecureContext } from 'node:tls';
+import { errorOfAnswer, StoreError, trusting } from '@dfs/shared';
 import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { Agent, buildConnector, request as httpRequest } from 'undici';
 
@@ -14,10 +15,18 @@ export class MasterClient {
   readonly #agent: Agent;
   #localAddress: string | undefined;
 
-  constructor({ url, keyring }: { readonly url: string; readonly keyring: ClusterKeyring }) {
+  constructor({
+    url,
+    keyring,
+    trust,
+  }: {
+    readonly url: string;
+    readonly keyring: ClusterKeyring;
+    readonly trust: SecureContext | undefined;
+  }) {
     this.#url = url;
     this.#keyring = keyring;
-    const connect = buildConnector({ timeout: connectMs });
+    const connect = buildConnector({ timeout: connectMs, ...trusting(trust) });
     this.#agent = new Agent({
       connections: 4,
       headersTimeout: answerMs,

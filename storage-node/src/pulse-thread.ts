@@ -1,14 +1,16 @@
 import { Agent, request as httpRequest } from 'node:http';
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https';
+import { createSecureContext } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { PulseMessage, PulseStart } from './pulse.ts';
 
 /** The thread of `Pulse`. It has a loop of its own, which nothing but this runs on. */
 
-const { url, tickedAt } = workerData as PulseStart;
+const { url, ca, tickedAt } = workerData as PulseStart;
 const ticks = new BigInt64Array(tickedAt);
 const isTls = url.startsWith('https:');
-const agent = isTls ? new TlsAgent({ keepAlive: true }) : new Agent({ keepAlive: true });
+const trust = ca ? { secureContext: createSecureContext({ ca: [...ca] }) } : {};
+const agent = isTls ? new TlsAgent({ keepAlive: true, ...trust }) : new Agent({ keepAlive: true });
 const send = isTls ? httpsRequest : httpRequest;
 /** The main loop is late when its heartbeat is overdue by half of the pause between two. */
 const lateAfter = 1.5;

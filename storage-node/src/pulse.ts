@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Heartbeat } from '@dfs/shared';
+import { type Heartbeat, trustedCertificates } from '@dfs/shared';
 import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { messageHeaders } from './master-client.ts';
 
@@ -7,11 +7,15 @@ export interface PulseOptions {
   /** The master's management port. */
   readonly masterUrl: string;
   readonly keyring: ClusterKeyring;
+  /** PEM; absent: what Node.js trusts anyway. */
+  readonly ca: string | undefined;
 }
 
 /** What the thread is told when it starts. */
 export interface PulseStart {
   readonly url: string;
+  /** PEM of all that may vouch for the master, where that is not what Node.js trusts anyway. */
+  readonly ca: readonly string[] | undefined;
   /** One BigInt64: the time of the main loop's last tick, in ns of the system's monotonic clock. */
   readonly tickedAt: SharedArrayBuffer;
 }
@@ -36,11 +40,12 @@ export class Pulse {
 
   readonly #keyring: ClusterKeyring;
 
-  constructor({ masterUrl, keyring }: PulseOptions) {
+  constructor({ masterUrl, keyring, ca }: PulseOptions) {
     this.#keyring = keyring;
     this.tick();
     const start: PulseStart = {
       url: `${masterUrl}/cluster/heartbeat`,
+      ca: ca === undefined ? undefined : trustedCertificates(ca),
       tickedAt: this.#tickedAt.buffer as SharedArrayBuffer,
     };
     this.#worker = new Worker(program, {

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import {
   httpStatusOf,
   type NodeStatus,
@@ -7,7 +7,7 @@ import {
   parseNodeId,
   StoreError,
 } from '@dfs/shared';
-import type { Logger } from '@dfs/shared/cluster';
+import type { Logger, ServerTls } from '@dfs/shared/cluster';
 import { sendError, sendJson } from './answers.ts';
 import { epochOf } from './blob-headers.ts';
 import { BlobRoutes, type BlobRoutesDependencies } from './blob-routes.ts';
@@ -17,6 +17,7 @@ import { smallBodyOf } from './request-body.ts';
 import type { Scrubber } from './scrubber.ts';
 
 export interface NodeServerDependencies extends BlobRoutesDependencies {
+  readonly tls: ServerTls;
   readonly journal: DiskJournal;
   readonly status: () => NodeStatus;
   /** Text of `/metrics` and its content type. */
@@ -43,7 +44,7 @@ export interface Exchange {
 /** A storage node over HTTP: `node-protocol.ts` in `shared` says what it speaks. */
 export function createNodeServer(dependencies: NodeServerDependencies): Server {
   const routes = new NodeRoutes(dependencies);
-  const server = createServer(
+  const server = dependencies.tls.createServer(
     {
       maxHeaderSize: headersMaxBytes,
       // Uploads may take hours; silence is watched per request.

@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Clock, Heartbeat, NodeId } from '@dfs/shared';
-import { type ClusterKeyring, type Logger, listen } from '@dfs/shared/cluster';
+import {
+  type ClusterKeyring,
+  type Logger,
+  listen,
+  type ProgramTls,
+  withoutTls,
+} from '@dfs/shared/cluster';
 import { BlobFetcher } from './blob-fetcher.ts';
 import { BlobTally } from './blob-tally.ts';
 import { BlockBuffers } from './block-buffers.ts';
@@ -35,6 +41,8 @@ export interface StorageNodeDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly keyring: ClusterKeyring;
+  /** Absent: HTTP. */
+  readonly tls?: ProgramTls;
   /** How the room on the disk is found; by default the file system is asked. */
   readonly measureDisk?: MeasureDisk;
 }
@@ -61,7 +69,7 @@ export interface RunningStorageNode {
  */
 export async function startStorageNode(
   config: StorageNodeConfig,
-  { clock, logger, keyring, measureDisk }: StorageNodeDependencies,
+  { clock, logger, keyring, tls = withoutTls, measureDisk }: StorageNodeDependencies,
 ): Promise<RunningStorageNode> {
   const cleanup: (() => unknown)[] = [];
   let stopped: Promise<void> | undefined;
@@ -82,7 +90,7 @@ export async function startStorageNode(
     cleanup.push(() => space.close());
     const tally = new BlobTally(directory);
     await tally.look();
-    const pulse = new Pulse({ masterUrl: config.masterUrl, keyring });
+    const pulse = new Pulse({ masterUrl: config.masterUrl, keyring, ca: tls.ca });
     cleanup.push(() => pulse.close());
     const vitals = new VitalSigns({
       clock,
@@ -92,11 +100,16 @@ export async function startStorageNode(
     cleanup.push(() => vitals.close());
 
     const { nodeId, name } = identity;
-    const master = new MasterClient({ url: config.masterUrl, keyring });
+    const master = new MasterClient({ url: config.masterUrl, keyring, trust: tls.trust });
     cleanup.push(() => master.close());
     const damages = new DamageReporter({ master, nodeId, clock, logger, random: Math.random });
     cleanup.push(() => damages.close());
-    const fetcher = new BlobFetcher({ keyring, clusterId: () => identity.clusterId, clock });
+    const fetcher = new BlobFetcher({
+      keyring,
+      trust: tls.trust,
+      clusterId: () => identity.clusterId,
+      clock,
+    });
     cleanup.push(() => fetcher.close());
     const counters = createCounters();
     const dropClock = new DropClock(clock);
@@ -160,6 +173,7 @@ export async function startStorageNode(
       epoch: identity.epoch,
     });
     const server = createNodeServer({
+      tls: tls.server,
       store,
       journal,
       identity,
@@ -180,13 +194,15 @@ export async function startStorageNode(
     const port = await listen(server, { host: config.host, port: config.port });
     cleanup.push(() => closeServer(server));
 
+    const { scheme } = tls.server;
     const instanceId = randomUUID();
     const describe = (): Heartbeat => ({
       nodeId,
       instanceId,
       name,
-      url: announcedUrl(config, port),
+      url: announcedUrl(config, port, scheme),
       port,
+      ...(scheme === 'https' ? { scheme } : {}),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
       ...(config.zone === undefined ? {} : { zone: config.zone }),
       version,
@@ -232,7 +248,8 @@ export async function startStorageNode(
       dataDir: path,
       registered,
       stop,
-      url: () => announcedUrl(config, port) || `http://${hostOf(master.localAddress)}:${port}`,
+      url: () =>
+        announcedUrl(config, port, scheme) || `${scheme}://${hostOf(master.localAddress)}:${port}`,
     };
   } catch (error) {
     await stop();
@@ -245,10 +262,14 @@ const { version } = JSON.parse(
 ) as { version: string };
 
 /** The address that the node tells; empty: the master takes that of the connection. */
-function announcedUrl({ nodeUrl, host }: StorageNodeConfig, port: number): string {
+function announcedUrl(
+  { nodeUrl, host }: StorageNodeConfig,
+  port: number,
+  scheme: 'http' | 'https',
+): string {
   if (nodeUrl !== undefined) return nodeUrl;
   if (host === undefined || host === '0.0.0.0' || host === '::') return '';
-  return `http://${hostOf(host)}:${port}`;
+  return `${scheme}://${hostOf(host)}:${port}`;
 }
 
 /** An address as it stands in a URL: IPv4 without its IPv6 mapping, IPv6 in brackets. */

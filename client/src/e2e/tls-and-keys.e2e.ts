@@ -1,6 +1,11 @@
+import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { makeTestAuthority } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { contentOf } from './harness/content.ts';
+import { temporaryDirectory } from './harness/guard.ts';
 import { sendHttp } from './harness/http.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { waitUntil } from './harness/wait-until.ts';
@@ -135,6 +140,80 @@ describe('a change of the cluster key', () => {
         expect(output).not.toMatch(/"level":"(warn|error)"/);
         expect(output).not.toContain(second);
       }
+    } finally {
+      await programs.dispose();
+    }
+  });
+});
+
+describe('a store whose programs speak TLS under a private authority', () => {
+  it('stores, copies and reads as ever, follows a new certificate, and trusts no other authority', async () => {
+    const authority = await makeTestAuthority();
+    const folder = temporaryDirectory('tls');
+    const place = (name: string) => join(folder, name);
+    const use = async (subject: string) => {
+      const { cert, key } = await authority.issue(subject);
+      writeFileSync(place('cert.pem'), cert);
+      writeFileSync(place('key.pem'), key, { mode: 0o600 });
+    };
+    await use('first');
+    writeFileSync(place('ca.pem'), authority.ca);
+    const programs = await startSeparatePrograms({
+      ca: authority.ca,
+      environment: {
+        DFS_TLS_CERT: place('cert.pem'),
+        DFS_TLS_KEY: place('key.pem'),
+        DFS_TLS_CA: place('ca.pem'),
+        DFS_NODE_PUBLIC_URL: 'self',
+        DFS_LOG_FORMAT: 'json',
+      },
+    });
+    try {
+      const files = { 'short.txt': 'short', 'long.bin': contentOf('long over TLS', 9_000_000) };
+      for (const [name, content] of Object.entries(files)) {
+        writeFileSync(place(name), content);
+        const put = await programs.dfs(['put', place(name), `/${name}`]);
+        expect(put.code, put.stderr).toBe(0);
+      }
+      // By the replicator, from node to node.
+      await programs.waitForCopies(['/short.txt', '/long.bin'], 2);
+      const roundTrip = async () => {
+        for (const [name, content] of Object.entries(files)) {
+          const got = await programs.dfs(['get', `/${name}`, '-']);
+          expect(got.code, got.stderr).toBe(0);
+          expect(got.bytes.equals(Buffer.from(content)), name).toBe(true);
+        }
+      };
+      await roundTrip();
+      const nodes = await programs.nodes();
+      expect(nodes.map(({ url }) => new URL(url).protocol)).toEqual(['https:', 'https:']);
+      const { location = '' } = (await programs.get('/short.txt', {}, '?redirect=1')).headers;
+      const { origin, pathname, search, protocol } = new URL(location);
+      expect(protocol).toBe('https:');
+      const atNode = await sendHttp(origin, { path: pathname + search, ca: authority.ca });
+      expect(atNode.text).toBe('short');
+
+      const strange = await programs.dfs(['ls', '/'], { environment: { DFS_TLS_CA: undefined } });
+      expect(strange.code).not.toBe(0);
+      expect(strange.stderr).toContain('DFS_TLS_CA');
+      const plain = sendHttp(programs.url.replace('https:', 'http:'), { path: '/healthz' });
+      await expect(plain).rejects.toThrow();
+
+      await use('second');
+      const listeners = [programs.url, programs.managementUrl, ...nodes.map(({ url }) => url)];
+      for (const url of listeners) {
+        const { port } = new URL(url);
+        await waitUntil(`the new certificate at ${url}`, async () => {
+          const socket = connect({ host: '127.0.0.1', port: Number(port), ca: authority.ca });
+          await once(socket, 'secureConnect');
+          const { CN } = socket.getPeerCertificate().subject;
+          socket.destroy();
+          return CN === 'second';
+        });
+      }
+      await roundTrip();
+      await programs.store('/after.txt', 'after');
+      await programs.waitForCopies(['/after.txt'], 2);
     } finally {
       await programs.dispose();
     }

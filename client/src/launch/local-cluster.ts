@@ -31,6 +31,8 @@ const ownSettings = [
   'DFS_CLUSTER_KEY',
   'DFS_CLUSTER_KEY_ALSO',
   'SHARD_KEY',
+  'DFS_TLS_CERT',
+  'DFS_TLS_KEY',
   'DFS_DATA',
   'DFS_PORT',
   'DFS_MANAGEMENT_PORT',

@@ -112,7 +112,7 @@ interface ProgramCommand {
 
 function addProgram(program: Command, spec: ProgramCommand): void {
   const command = program.command(spec.command).description(spec.description);
-  const settings = [...spec.settings, ...logSettings].map(([flag, variable, meaning]) => {
+  const settings = [...spec.settings, ...sharedSettings].map(([flag, variable, meaning]) => {
     const option = new Option(flag, `${meaning} (${variable})`);
     if (variable === 'DFS_DATA') option.argParser(directory);
     if (variable === 'DFS_LOG_FORMAT') option.choices(['text', 'json']);
@@ -134,7 +134,10 @@ function addProgram(program: Command, spec: ProgramCommand): void {
     });
 }
 
-const logSettings = [
+const sharedSettings = [
+  ['--tls-cert <file>', 'DFS_TLS_CERT', 'the certificate of its listeners, PEM: they speak HTTPS'],
+  ['--tls-key <file>', 'DFS_TLS_KEY', "the certificate's private key"],
+  ['--tls-ca <file>', 'DFS_TLS_CA', 'certificates that may vouch for the other programs'],
   ['--log-level <level>', 'DFS_LOG_LEVEL', 'debug, info, warn or error'],
   ['--log-format <format>', 'DFS_LOG_FORMAT', 'lines for people or for programs'],
 ] as const;

@@ -22,7 +22,7 @@ export function faultOfLocalRequest(
     return 'The request comes from a page of another site.';
   }
   const origin = headers.origin?.toLowerCase();
-  if (origin !== undefined && origin !== `http://${host}`) {
+  if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) {
     return `The request comes from a page of ${JSON.stringify(origin.slice(0, 80))}.`;
   }
   return undefined;

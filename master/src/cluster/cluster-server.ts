@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import {
   type Clock,
   type DamageReport,
@@ -15,7 +15,7 @@ import {
   type ReplicationReport,
   StoreError,
 } from '@dfs/shared';
-import type { ClusterKeyring, Logger } from '@dfs/shared/cluster';
+import { type ClusterKeyring, type Logger, ServerTls } from '@dfs/shared/cluster';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
@@ -26,6 +26,8 @@ export interface ClusterServerDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly keyring: ClusterKeyring;
+  /** Absent: HTTP. */
+  readonly tls?: ServerTls;
   readonly random: () => number;
   /** Absent when jobs travel through Redis. */
   readonly lease?: (request: LeaseRequest, signal: AbortSignal) => Promise<LeaseAnswer>;
@@ -112,7 +114,7 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
     response.status(known ? httpStatusOf[known.kind] : 500).json(errorBodyOf(known ?? error));
   });
 
-  const server = createServer(app);
+  const server = (dependencies.tls ?? ServerTls.none()).createServer({}, app);
   server.maxHeadersCount = 0;
   // Leases are long polls; keep-alive outlives the clients' own pools.
   server.requestTimeout = 0;

@@ -1,3 +1,4 @@
+import type { SecureContext } from 'node:tls';
 import {
   type Clock,
   type ClusterId,
@@ -25,6 +26,8 @@ export interface NodeDirectoryDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly keyring: ClusterKeyring;
+  /** Checks the certificates of nodes; absent: what Node.js trusts anyway. */
+  readonly trust?: SecureContext | undefined;
   readonly config: { readonly nodeTimeoutMs: number; readonly heartbeatEveryMs: number };
 }
 
@@ -251,7 +254,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   async heartbeat(heartbeat: Heartbeat, remoteAddress: string): Promise<HeartbeatAnswer> {
     const { metadata, clock, config } = this.#deps;
     this.#checkRemoved(heartbeat);
-    const url = heartbeat.url || `http://${hostOf(remoteAddress)}:${heartbeat.port}`;
+    const url =
+      heartbeat.url || `${schemeOf(heartbeat)}://${hostOf(remoteAddress)}:${heartbeat.port}`;
     await this.#checkCluster(heartbeat, url);
     this.#wasHeard = true;
     await this.#checkAddress(heartbeat, url);
@@ -464,6 +468,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
         nodeId: record.id,
         url: () => this.#nodes.get(record.id)?.record.url ?? record.url,
         keyring,
+        trust: this.#deps.trust,
         epoch: () => metadata.identity().epoch,
         onOutcome: (outcome) => {
           if (!outcome.ok) this.#suspect(record.id);
@@ -514,6 +519,8 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     };
   }
 }
+
+const schemeOf = ({ scheme }: Heartbeat) => (scheme === 'https' ? 'https' : 'http');
 
 const publicUrlOf = ({ publicUrl }: Heartbeat, url: string) =>
   publicUrl === undefined ? {} : { publicUrl: publicUrl === 'self' ? url : publicUrl };

@@ -1,3 +1,4 @@
+import type { SecureContext } from 'node:tls';
 import { type ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
 import type { HeardNode } from '../cluster/heartbeat-node-directory.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
@@ -9,12 +10,14 @@ export function nodeSourceOf(
   parts: {
     readonly metadata: Pick<MetadataRepository, 'identity'>;
     readonly keyring: ClusterKeyring;
+    readonly trust: SecureContext | undefined;
   },
 ): RestoreSource {
   const store = new HttpBlobStore({
     nodeId: id,
     url: () => url,
     keyring: parts.keyring,
+    trust: parts.trust,
     epoch: () => parts.metadata.identity().epoch,
   });
   return {

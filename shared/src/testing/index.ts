@@ -1,4 +1,5 @@
 export * from './blobs.ts';
+export * from './certificates.ts';
 export * from './describe-blob-store.ts';
 export * from './describe-journal-keeper.ts';
 export * from './eventually.ts';

@@ -1,4 +1,5 @@
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -10,6 +11,8 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: Uint8Array | string | Readable;
   readonly signal?: AbortSignal;
+  /** PEM of who signed the certificate of an https address. */
+  readonly ca?: string;
   /** Without any byte for this long it fails. */
   readonly idleMs?: number;
 }
@@ -28,21 +31,25 @@ export interface ErrorAnswer {
 }
 
 // Connections are used once, so that no test meets one that an earlier test broke.
-const agent = new Agent({ keepAlive: false, maxSockets: Number.POSITIVE_INFINITY });
+const once = { keepAlive: false, maxSockets: Number.POSITIVE_INFINITY };
+const agent = new Agent(once);
+const tlsAgent = new TlsAgent({ ...once, maxCachedSessions: 0 });
 
 /** Sends a request and resolves with the head of its answer; the body is for the caller to read. Rejects when there is no answer. */
 export function openHttp(url: string, asked: HttpRequest): Promise<IncomingMessage> {
-  const { hostname, port } = new URL(url);
+  const { protocol, hostname, port } = new URL(url);
+  const isTls = protocol === 'https:';
   const { method = 'GET', path, headers = {}, body, signal, idleMs = 120_000 } = asked;
   const isHeld = typeof body === 'string' || body instanceof Uint8Array;
   return new Promise((resolve, reject) => {
-    const sent = request(
+    const sent = (isTls ? tlsRequest : request)(
       {
         host: hostname,
         port,
         path,
         method,
-        agent,
+        agent: isTls ? tlsAgent : agent,
+        ...(asked.ca === undefined ? {} : { ca: asked.ca }),
         headers: { ...(isHeld ? { 'Content-Length': Buffer.byteLength(body) } : {}), ...headers },
         ...(signal ? { signal } : {}),
       },

@@ -31,6 +31,8 @@ export interface SeparateProgramsOptions {
   readonly proxied?: boolean;
   readonly replicator?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
+  /** PEM; all programs are to speak HTTPS then, and the environment says with what. */
+  readonly ca?: string;
   /** Of an earlier master. */
   readonly masterDir?: string;
   /** Of an earlier cluster. */
@@ -79,6 +81,7 @@ export class SeparatePrograms extends Store {
   override readonly key: string;
   /** Which all programs read. */
   readonly keyFile: string;
+  override readonly ca: string | undefined;
   override readonly environment: Readonly<Record<string, string | undefined>>;
   readonly masterDir: string;
   master: Program;
@@ -89,7 +92,7 @@ export class SeparatePrograms extends Store {
   private constructor(
     facts: Pick<
       SeparatePrograms,
-      'url' | 'managementUrl' | 'key' | 'keyFile' | 'environment' | 'masterDir'
+      'url' | 'managementUrl' | 'key' | 'keyFile' | 'ca' | 'environment' | 'masterDir'
     >,
     programEnvironment: Readonly<Record<string, string | undefined>>,
     master: Program,
@@ -99,6 +102,7 @@ export class SeparatePrograms extends Store {
     this.managementUrl = facts.managementUrl;
     this.key = facts.key;
     this.keyFile = facts.keyFile;
+    this.ca = facts.ca;
     this.environment = facts.environment;
     this.masterDir = facts.masterDir;
     this.master = master;
@@ -113,7 +117,8 @@ export class SeparatePrograms extends Store {
     const keyFile = join(home, 'cluster.key');
     writeFileSync(keyFile, key, { mode: 0o600 });
     const [port, managementPort] = [await freePort(), await freePort()];
-    const url = `http://127.0.0.1:${port}`;
+    const scheme = options.ca === undefined ? 'http' : 'https';
+    const url = `${scheme}://127.0.0.1:${port}`;
     const user = userEnvironment(home);
     const programEnvironment = {
       ...user,
@@ -130,15 +135,21 @@ export class SeparatePrograms extends Store {
     });
     const facts = {
       url,
-      managementUrl: `http://127.0.0.1:${managementPort}`,
+      managementUrl: `${scheme}://127.0.0.1:${managementPort}`,
       key,
       keyFile,
-      environment: { ...user, DFS_URL: url, DFS_KEY: key },
+      ca: options.ca,
+      environment: {
+        ...user,
+        DFS_URL: url,
+        DFS_KEY: key,
+        DFS_TLS_CA: options.environment?.['DFS_TLS_CA'],
+      },
       masterDir,
     };
     const programs = new SeparatePrograms(facts, programEnvironment, master);
     try {
-      await waitForHealth(url, master);
+      await waitForHealth(url, master, options.ca);
     } catch (error) {
       await programs.dispose();
       throw error;
@@ -181,17 +192,18 @@ export class SeparatePrograms extends Store {
       environment: this.#programEnvironment,
     });
     this.#programs.unshift(this.master);
-    await waitForHealth(this.url, this.master);
+    await waitForHealth(this.url, this.master, this.ca);
   }
 
   /** Runs `dfs node` and resolves when the master takes it for up. One of the same name takes the place of an earlier one. */
   async startNode(options: NodeOptions): Promise<SeparateNode> {
     const node = await this.launchNode(options);
     try {
-      await waitForHealth(`http://127.0.0.1:${node.port}`, node.program);
+      const own = `${new URL(this.url).protocol}//127.0.0.1:${node.port}`;
+      await waitForHealth(own, node.program, this.ca);
       await waitUntil(`${node.name} to register`, async () => {
         if (node.program.hasEnded) throw new InVain(node.program.output);
-        const url = node.proxy?.url ?? `http://127.0.0.1:${node.port}`;
+        const url = node.proxy?.url ?? own;
         const known = (await this.nodes()).find(({ name }) => name === node.name);
         return known?.state === 'up' && known.url === url;
       });
@@ -244,9 +256,12 @@ export class SeparatePrograms extends Store {
   }
 }
 
-async function waitForHealth(url: string, program: Program): Promise<void> {
+async function waitForHealth(url: string, program: Program, ca?: string): Promise<void> {
   await waitUntil(`an answer from ${url}`, async () => {
     if (program.hasEnded) throw new InVain(program.output);
-    return (await sendHttp(url, { path: '/healthz' })).status === 200;
+    return (
+      (await sendHttp(url, { path: '/healthz', ...(ca === undefined ? {} : { ca }) })).status ===
+      200
+    );
   });
 }

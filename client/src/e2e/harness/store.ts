@@ -26,6 +26,8 @@ export interface StoreRequest extends HttpRequest {
 export abstract class Store {
   abstract readonly url: string;
   abstract readonly key: string;
+  /** PEM of who signed its certificates, where it speaks HTTPS. */
+  readonly ca: string | undefined;
   /** In which the command finds this store and leaves the user's own alone. */
   abstract readonly environment: Readonly<Record<string, string | undefined>>;
   /** Where its nodes keep their blobs. */
@@ -50,12 +52,20 @@ export abstract class Store {
   }
 
   send({ withKey = true, ...asked }: StoreRequest): Promise<HttpAnswer> {
-    return sendHttp(this.url, { ...asked, headers: this.#headers(asked, withKey) });
+    return sendHttp(this.url, {
+      ...this.#trust(),
+      ...asked,
+      headers: this.#headers(asked, withKey),
+    });
   }
 
   /** As `send`, but the body is for the caller to read. */
   open({ withKey = true, ...asked }: StoreRequest): Promise<IncomingMessage> {
-    return openHttp(this.url, { ...asked, headers: this.#headers(asked, withKey) });
+    return openHttp(this.url, {
+      ...this.#trust(),
+      ...asked,
+      headers: this.#headers(asked, withKey),
+    });
   }
 
   /** PUT of a body to a path; whatever the answer is. */
@@ -194,6 +204,10 @@ export abstract class Store {
     const answer = await this.send({ path });
     expect(answer.status, `${path}: ${answer.text}`).toBe(200);
     return answer.json<T>();
+  }
+
+  #trust() {
+    return this.ca === undefined ? {} : { ca: this.ca };
   }
 
   #headers({ headers = {} }: HttpRequest, withKey: boolean) {

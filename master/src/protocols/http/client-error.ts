@@ -11,7 +11,9 @@ const lingerMs = 1_000;
 export function answerClientErrors(server: Server): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     const isHalfAnswered = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage;
-    if (!socket.writable || socket.writableEnded || isHalfAnswered?.headersSent) {
+    // Who failed at TLS could not read an answer.
+    const isBroken = /^ERR_(SSL|TLS)_/.test(error.code ?? '');
+    if (isBroken || !socket.writable || socket.writableEnded || isHalfAnswered?.headersSent) {
       socket.destroy();
       return;
     }
