@@ -6,6 +6,7 @@ import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 import {
   endsOf,
+  isJustMade,
   type Transfer,
   type TransferOptions,
   transfersOf,
@@ -43,13 +44,7 @@ export async function copy(
   });
   const copying: Copying = { session, client, options, failures, copied: new Map() };
   for (const transfer of transfers) {
-    const { from, to } = transfer;
-    if (copying.copied.has(to.path)) {
-      const text = `will not overwrite just-created ${namedInMessages(to.text)} with ${namedInMessages(from.text)}`;
-      failures.refuse('conflict', text);
-      continue;
-    }
-    await copyOne(copying, transfer);
+    if (!isJustMade(copying.copied, transfer, copying)) await copyOne(copying, transfer);
   }
   if (options.json) printJson([...copying.copied].map(([to, from]) => ({ from, to })));
   failures.end();
@@ -98,7 +93,7 @@ async function isFree(
   return isYes(await session.ask(`dfs cp: overwrite ${namedInMessages(to.text)}? `));
 }
 
-/** Resolves with whether it was copied; parts that failed are told. */
+/** Resolves with whether it was copied, and whole; parts that failed are told. */
 async function copyWhole(
   { client, options, failures }: Copying,
   { from, to }: Transfer,
@@ -110,7 +105,7 @@ async function copyWhole(
     for (const { path, error } of result.failures) {
       failures.refuse('internal', `cannot copy to ${namedInMessages(path)}: ${error}`);
     }
-    return true;
+    return result.failures.length === 0;
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     if (error.kind === 'precondition-failed' && options.onTaken === 'no-clobber') return false;

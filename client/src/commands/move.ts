@@ -6,6 +6,7 @@ import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 import {
   endsOf,
+  isJustMade,
   type Transfer,
   type TransferOptions,
   transfersOf,
@@ -31,11 +32,7 @@ export async function move(
   const moved = new Map<FilePath, FilePath>();
   for (const transfer of transfers) {
     const { from, to } = transfer;
-    if (moved.has(to.path)) {
-      const text = `will not overwrite just-created ${namedInMessages(to.text)} with ${namedInMessages(from.text)}`;
-      failures.refuse('conflict', text);
-      continue;
-    }
+    if (isJustMade(moved, transfer, { failures, options })) continue;
     try {
       if (!(await moveOne({ session, client, options }, transfer))) continue;
       moved.set(to.path, from.path);

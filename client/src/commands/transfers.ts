@@ -30,6 +30,23 @@ export interface TransferEnds {
   readonly toKind: Kind | undefined;
 }
 
+/**
+ * True when an earlier transfer of the same call made the name, from new name to old in `made`: it is not overwritten. That is told as a failure, but with `-n`, which leaves
+ * whatever is there.
+ */
+export function isJustMade(
+  made: ReadonlyMap<FilePath, FilePath>,
+  { from, to }: Transfer,
+  { failures, options }: Pick<Asked, 'failures' | 'options'>,
+): boolean {
+  if (!made.has(to.path)) return false;
+  if (options.onTaken !== 'no-clobber') {
+    const text = `will not overwrite just-created ${namedInMessages(to.text)} with ${namedInMessages(from.text)}`;
+    failures.refuse('conflict', text);
+  }
+  return true;
+}
+
 interface Asked {
   readonly session: Session;
   readonly client: DfsClient;

@@ -7,11 +7,11 @@ import type { Session } from '../session.ts';
 
 export interface UsageOptions {
   readonly summarize?: boolean;
-  readonly humanReadable?: boolean;
+  /** The last of `-b`, `-k` and `-h`. */
+  readonly unit?: 'bytes' | 'kibibytes' | 'human-readable';
   readonly maxDepth?: number;
   readonly all?: boolean;
   readonly total?: boolean;
-  readonly kibibytes?: boolean;
   readonly json?: boolean;
 }
 
@@ -68,9 +68,9 @@ export async function usage(
   failures.end();
 }
 
-function sizeText(bytes: number, { humanReadable, kibibytes }: UsageOptions): string {
-  if (humanReadable) return bytesText(bytes);
-  return String(kibibytes ? Math.ceil(bytes / 1024) : bytes);
+function sizeText(bytes: number, { unit }: UsageOptions): string {
+  if (unit === 'human-readable') return bytesText(bytes);
+  return String(unit === 'kibibytes' ? Math.ceil(bytes / 1024) : bytes);
 }
 
 async function* usagesOf(

@@ -185,6 +185,7 @@ describe('dfs ls', () => {
   });
   it('lists names, long lines, readable sizes, and orders', async () => {
     expect(await dfs(['ls', '/ls'])).toEqual(done('a\nb\ndir/\n'));
+    expect(await dfs(['ls', '-1a', '/ls'])).toEqual(done('a\nb\ndir/\n'));
     expect(await dfs(['ls', '-r', '/ls'])).toEqual(done('dir/\nb\na\n'));
     expect((await dfs(['ls', '-t', '/ls']))[1].split('\n').at(-2)).toBe('b');
     expect((await dfs(['ls', '-S', '/ls']))[1].split('\n')[0]).toBe('a');
@@ -359,6 +360,15 @@ describe('dfs mv', () => {
     expect(await content('/mv4/two')).toBe('three');
     expect(await cluster.names('/mv4')).toEqual(['two']);
   });
+
+  it('leaves, with -n, also what the same call made', async () => {
+    await cluster.store('/mv5/x/b', 'the first');
+    await cluster.store('/mv5/y/b', 'the second');
+    await cluster.store('/mv5/to/keep', '');
+    expect(await dfs(['mv', '-n', '/mv5/x/b', '/mv5/y/b', '/mv5/to'])).toEqual(done());
+    expect(await content('/mv5/to/b')).toBe('the first');
+    expect(await content('/mv5/y/b')).toBe('the second');
+  });
 });
 
 describe('dfs cp', () => {
@@ -422,6 +432,24 @@ describe('dfs cp', () => {
     expect(asked.slice(0, 2)).toEqual([0, '']);
     expect(await content('/cp3/to/from/x')).toBe('kept');
   });
+
+  it('asks with -i, leaves with -n, replaces with -f: the last one counts', async () => {
+    await store('/cp4/one', '/cp4/two', '/cp4/more/one');
+    expect(await dfs(['cp', '-fin', '/cp4/one', '/cp4/two'])).toEqual(done());
+    expect(await content('/cp4/two')).toBe('two');
+    const asked = await dfs(['cp', '-fni', '/cp4/one', '/cp4/two'], { stdin: 'n\n' });
+    expect(asked).toEqual([0, '', "dfs cp: overwrite '/cp4/two'? "]);
+    expect(await content('/cp4/two')).toBe('two');
+    expect(await dfs(['cp', '-inf', '/cp4/one', '/cp4/two'])).toEqual(done());
+    expect(await content('/cp4/two')).toBe('one');
+    await cluster.store('/cp4/to/keep', '');
+    await cluster.store('/cp4/more/one', 'another');
+    expect(await dfs(['cp', '-n', '/cp4/one', '/cp4/more/one', '/cp4/to'])).toEqual(done());
+    expect(await content('/cp4/to/one')).toBe('one');
+    expect(await dfs(['cp', '/cp4/one', '/cp4/more/one', '/cp4/to'])).toEqual(
+      failed(4, "dfs cp: will not overwrite just-created '/cp4/to/one' with '/cp4/more/one'"),
+    );
+  });
 });
 
 describe('dfs rm', () => {
@@ -467,6 +495,9 @@ describe('dfs rm', () => {
     expect((await dfs(['rm', '-rI', '/rm2/dir'], { stdin: 'n\n' }))[2]).toBe(
       'dfs rm: remove 1 argument recursively? ',
     );
+    expect(await cluster.names('/rm2')).toEqual(['c', 'dir']);
+    const kept = await dfs(['rm', '-rfi', '/rm2/dir'], { stdin: 'n\n' });
+    expect(kept[2]).toBe("dfs rm: descend into directory '/rm2/dir'? ");
     expect(await cluster.names('/rm2')).toEqual(['c', 'dir']);
     expect((await dfs(['rm', '-rif', '/rm2/dir']))[2]).toBe('');
     expect(await cluster.names('/rm2')).toEqual(['c']);
@@ -612,6 +643,15 @@ describe('dfs du, tree and stat', () => {
     expect(await dfs(['du', '-shc', '/du/dir', '/du/a'])).toEqual(
       done('4.9 KiB\t/du/dir\n1000 B\t/du/a\n5.9 KiB\ttotal\n'),
     );
+    for (const [flags, size] of [
+      ['-sb', '5000'],
+      ['-sbk', '5'],
+      ['-skb', '5000'],
+      ['-skh', '4.9 KiB'],
+      ['-shk', '5'],
+    ] as const) {
+      expect(await dfs(['du', flags, '/du/dir'])).toEqual(done(`${size}\t/du/dir\n`));
+    }
     expect(await dfs(['du', '-a', '/du/dir/sub'])).toEqual(
       done('3000\t/du/dir/sub/c\n3000\t/du/dir/sub\n'),
     );
@@ -636,6 +676,7 @@ describe('dfs du, tree and stat', () => {
       '',
     ];
     expect(await dfs(['tree', '/du'])).toEqual(done(drawing.join('\n')));
+    expect(await dfs(['tree', '-a', '/du'])).toEqual(done(drawing.join('\n')));
     expect(await dfs(['tree', '-d', '-L', '1', '/du'])).toEqual(
       done('/du\n├── dir\n└── void\n\n2 directories\n'),
     );

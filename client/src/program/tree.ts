@@ -111,7 +111,7 @@ Examples:
       const { find } = await import('../commands/find.ts');
       await find(session, words.length === 0 ? ['.'] : words, options);
     });
-  program
+  const du = program
     .command('du')
     .description('sum up the bytes below directories')
     .helpOption('--help', 'display help for command')
@@ -123,21 +123,21 @@ Examples:
     .option('-d, --max-depth <n>', 'directories so deep', wholeNumber(0, 4_096))
     .option('-a, --all', 'files too')
     .option('-c, --total', 'the sum of all paths at the end')
-    .addOption(json())
-    .addHelpText(
-      'after',
-      `
+    .addOption(json());
+  lastCounts(du, 'unit', ['bytes', 'kibibytes', 'human-readable']);
+  du.addHelpText(
+    'after',
+    `
 Sizes are those of the files, in bytes, each copy of a file counted by its name, replicas not. With -s or -d the store's own sums are
-told, which may be seconds late.
+told, which may be seconds late. Of -b, -k and -h the last one counts.
 
 Examples:
   dfs du -sh /photos
   dfs du -h -d 1`,
-    )
-    .action(async (words: string[], options) => {
-      const { usage } = await import('../commands/usage.ts');
-      await usage(session, words.length === 0 ? ['.'] : words, options);
-    });
+  ).action(async (words: string[], options) => {
+    const { usage } = await import('../commands/usage.ts');
+    await usage(session, words.length === 0 ? ['.'] : words, options);
+  });
   program
     .command('cd')
     .description('change the current directory, from which paths without a leading slash start')

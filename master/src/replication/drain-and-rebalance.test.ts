@@ -167,6 +167,34 @@ describe('rebalancing', () => {
     for (const blobId of blobs) expect(cluster.holdersOf(blobId)).toContain(0);
   });
 
+  it('spreads copies over zones that came later, without a file having a copy less for a moment', async () => {
+    cluster = await TestCluster.start({ nodes: 0 });
+    const east = [1, 2, 3].map(() => cluster.addNode({ capacityBytes: 20_000, zone: 'east' }));
+    const empty = await putMany(() => east.slice(0, 3), 10, 0);
+    const blobs = await putMany((index) => {
+      return [0, 1, 2].filter((at) => at !== index % 3).map((at) => east[at] as TestNode);
+    }, 90);
+    const west = cluster.addNode({ capacityBytes: 20_000, zone: 'west' });
+    const north = cluster.addNode({ capacityBytes: 20_000, zone: 'north' });
+    await cluster.settle();
+    const { rebalance } = cluster.repair;
+    rebalance.start();
+    for (let round = 0; round < 300 && rebalance.isBusy; round += 1) {
+      await cluster.round();
+      await cluster.collector.step();
+      await expectReadable(blobs, 2);
+      await expectReadable(empty, 3);
+    }
+    expect(rebalance.isBusy).toBe(false);
+    const zoneAt = cluster.directory.nodes.map((node) =>
+      node === west ? 'west' : node === north ? 'north' : 'east',
+    );
+    const zonesOf = (blobId: BlobId) => cluster.holdersOf(blobId).map((at) => zoneAt[at]);
+    for (const blobId of blobs)
+      expect(new Set(zonesOf(blobId)).size, zonesOf(blobId).join()).toBe(2);
+    for (const blobId of empty) expect(zonesOf(blobId).sort()).toEqual(['east', 'north', 'west']);
+  });
+
   it('waits while a node is away, and lets what is on its way arrive when it is stopped', async () => {
     cluster = await TestCluster.start({ nodes: 0 });
     const full = cluster.addNode({ capacityBytes: 10_000 });

@@ -79,6 +79,14 @@ export interface MovePlan {
   readonly busy: number;
 }
 
+/** What bounds one plan. */
+interface PlanLimits {
+  readonly donor: NodeId;
+  readonly moving: readonly Move[];
+  readonly movesMax: number;
+  readonly bytesMax: number;
+}
+
 /**
  * Which of these blobs of a donor move where, at most so many and so many bytes (but one at least): to the emptiest node that has no row of it, has room,
  * stays less full than the donor, and is in no zone that makes the copies' zones fewer. Blobs that lack a copy or have one too many are left
@@ -87,43 +95,101 @@ export interface MovePlan {
 export function planMoves(
   blobs: readonly BlobCopies[],
   nodes: readonly NodeSnapshot[],
-  options: {
-    readonly donor: NodeId;
-    readonly moving: readonly Move[];
+  options: PlanLimits & {
     /** Nodes that have given all they can. */
     readonly exhausted: ReadonlySet<NodeId>;
-    readonly movesMax: number;
-    readonly bytesMax: number;
   },
 ): MovePlan {
-  const { donor, moving, exhausted, movesMax, bytesMax } = options;
+  const { donor, moving, exhausted } = options;
   const part = takingPart(nodes);
-  const zones = new Map(nodes.map((node) => [node.id, node.zone || undefined]));
+  const zones = zonesOf(nodes);
   const fullness = new Fullness(part, moving);
-  const busy = new Set(moving.map((move) => move.blobId));
   const givers = part.map(({ id }) => id).filter((id) => !exhausted.has(id));
+  return planEach(blobs, options, fullness, {
+    // Others are fuller by now: it is for them to give.
+    isOver: () => {
+      const fullest = Math.max(...givers.map((id) => fullness.of(id)));
+      return fullness.of(donor) < fullest - spreadMax / 2;
+    },
+    receiverOf: (blob) => receiverOf(blob, donor, part, zones, fullness),
+  });
+}
+
+/** Nodes that may hold copies which share a zone while there is another zone: those with a zone, where nodes that take part are in several. Pure. */
+export function zoneDonors(nodes: readonly NodeSnapshot[]): NodeId[] {
+  const part = takingPart(nodes);
+  // A node that tells no zone is one by itself, as in placement.
+  const zones = new Set(part.map(({ id, zone }) => zone || id));
+  return zones.size < 2 ? [] : part.filter(({ zone }) => zone).map(({ id }) => id);
+}
+
+/**
+ * Which of these blobs of a donor move to another zone, within the same limits: those with another copy in the donor's zone, to the emptiest node with room in a zone that
+ * has no copy. Pure.
+ */
+export function planSpread(
+  blobs: readonly BlobCopies[],
+  nodes: readonly NodeSnapshot[],
+  options: PlanLimits,
+): MovePlan {
+  const { donor, moving } = options;
+  const part = takingPart(nodes);
+  const zones = zonesOf(nodes);
+  const fullness = new Fullness(part, moving);
+  return planEach(blobs, options, fullness, {
+    isOver: () => false,
+    receiverOf: (blob) => {
+      if (!isSettled(blob)) return undefined;
+      const holders = new Set(blob.replicas.map(({ nodeId }) => nodeId));
+      const others = [...holders].filter((id) => id !== donor).map((id) => zones.get(id));
+      const donorZone = zones.get(donor);
+      if (!holders.has(donor) || donorZone === undefined || !others.includes(donorZone)) {
+        return undefined;
+      }
+      const [receiver] = part
+        .filter(({ id }) => !holders.has(id) && fullness.hasRoomFor(id, blob.sizeBytes))
+        .filter(({ zone }) => !zone || (zone !== donorZone && !others.includes(zone)))
+        .sort((a, b) => fullness.of(a.id) - fullness.of(b.id));
+      return receiver?.id;
+    },
+  });
+}
+
+const zonesOf = (nodes: readonly NodeSnapshot[]): ReadonlyMap<NodeId, string | undefined> =>
+  new Map(nodes.map((node) => [node.id, node.zone || undefined]));
+
+const isSettled = ({ replicas, copiesWanted }: BlobCopies) =>
+  replicas.length === copiesWanted && replicas.every(({ state }) => state === 'stored');
+
+function planEach(
+  blobs: readonly BlobCopies[],
+  { donor, moving, movesMax, bytesMax }: PlanLimits,
+  fullness: Fullness,
+  choice: {
+    readonly isOver: () => boolean;
+    readonly receiverOf: (blob: BlobCopies) => NodeId | undefined;
+  },
+): MovePlan {
+  const onTheirWay = new Set(moving.map((move) => move.blobId));
   const moves: Move[] = [];
   let bytes = 0;
-  let skipped = 0;
-  for (const [index, blob] of blobs.entries()) {
-    if (moves.length >= movesMax || bytes >= bytesMax)
-      return { moves, looked: index, busy: skipped };
-    // Others are fuller by now: it is for them to give.
-    const fullest = Math.max(...givers.map((id) => fullness.of(id)));
-    if (fullness.of(donor) < fullest - spreadMax / 2)
-      return { moves, looked: index, busy: skipped };
-    if (busy.has(blob.blobId)) {
-      skipped += 1;
+  let busy = 0;
+  for (const [looked, blob] of blobs.entries()) {
+    if (moves.length >= movesMax || bytes >= bytesMax || choice.isOver()) {
+      return { moves, looked, busy };
+    }
+    if (onTheirWay.has(blob.blobId)) {
+      busy += 1;
       continue;
     }
-    const to = receiverOf(blob, donor, part, zones, fullness);
+    const to = choice.receiverOf(blob);
     if (to === undefined) continue;
     const move = { blobId: blob.blobId, from: donor, to, sizeBytes: blob.sizeBytes };
     moves.push(move);
     fullness.move(move);
     bytes += blob.sizeBytes;
   }
-  return { moves, looked: blobs.length, busy: skipped };
+  return { moves, looked: blobs.length, busy };
 }
 
 function receiverOf(
@@ -133,10 +199,8 @@ function receiverOf(
   zones: ReadonlyMap<NodeId, string | undefined>,
   fullness: Fullness,
 ): NodeId | undefined {
-  const { sizeBytes, replicas, copiesWanted } = blob;
-  const isSettled =
-    replicas.length === copiesWanted && replicas.every(({ state }) => state === 'stored');
-  if (!isSettled || sizeBytes === 0) return undefined;
+  const { sizeBytes, replicas } = blob;
+  if (!isSettled(blob) || sizeBytes === 0) return undefined;
   const holders = new Set(replicas.map(({ nodeId }) => nodeId));
   if (!holders.has(donor)) return undefined;
   const otherZones = new Set(

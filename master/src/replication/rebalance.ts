@@ -7,7 +7,15 @@ import type {
   MetadataRepository,
   Replica,
 } from '../metadata/metadata-repository.ts';
-import { chooseDonor, type Move, planMoves, spreadOf } from './rebalance-plan.ts';
+import {
+  chooseDonor,
+  type Move,
+  type MovePlan,
+  planMoves,
+  planSpread,
+  spreadOf,
+  zoneDonors,
+} from './rebalance-plan.ts';
 import { planRepair, type RepairFacts } from './repair-plan.ts';
 
 export interface RebalanceDependencies {
@@ -44,19 +52,43 @@ interface MoveUnderWay extends Move {
   doneAtMs?: number;
 }
 
+/** A search over the blobs of several nodes for what to move. */
+class Search {
+  /** Where it goes on, by donor. */
+  readonly cursors = new Map<NodeId, string>();
+  readonly exhausted = new Set<NodeId>();
+  /** Donors of whose blobs some moved, or were moving, since the search was at the beginning. */
+  readonly #fruitful = new Set<NodeId>();
+
+  /** A page of a donor was looked at as far as the plan says. */
+  advance(donor: NodeId, { blobs, next }: BlobCopiesPage, plan: MovePlan): void {
+    if (plan.moves.length > 0 || plan.busy > 0) this.#fruitful.add(donor);
+    const last = blobs[plan.looked - 1];
+    if (plan.looked < blobs.length) {
+      if (last) this.cursors.set(donor, inventoryKeyOf(last.blobId));
+      return;
+    }
+    if (next !== undefined) {
+      this.cursors.set(donor, next);
+      return;
+    }
+    // The end. What could not move for the moment may the next time.
+    this.cursors.delete(donor);
+    if (!this.#fruitful.delete(donor)) this.exhausted.add(donor);
+  }
+}
+
 /**
- * Moves copies from fuller nodes to emptier ones until they differ little: each is made on the emptier node first, and dropped from the fuller one by the
+ * Moves copies that share a zone to zones that have none, then from fuller nodes to emptier ones until they differ little: each is made on the emptier node first, and dropped from the fuller one by the
  * rules for surplus copies. Waits while a node is away, and ends by itself. Lives in memory: after a restart of the master it is to be asked for again, and what was
  * on its way then is a surplus like any other.
  */
 export class Rebalance {
   readonly #deps: RebalanceDependencies;
   readonly #moves = new Map<BlobId, MoveUnderWay>();
-  /** Where the search for blobs to move goes on, by donor. */
-  readonly #cursors = new Map<NodeId, string>();
-  readonly #exhausted = new Set<NodeId>();
-  /** Donors of whose blobs some moved, or were moving, since the search was at the beginning. */
-  readonly #fruitful = new Set<NodeId>();
+  /** For copies that share a zone, and then for what makes nodes uneven. */
+  #zoneSearch = new Search();
+  #evenSearch = new Search();
   #isRunning = false;
   #movedCopies = 0;
   #movedBytes = 0;
@@ -94,9 +126,8 @@ export class Rebalance {
     this.#isRunning = true;
     this.#movedCopies = 0;
     this.#movedBytes = 0;
-    this.#cursors.clear();
-    this.#exhausted.clear();
-    this.#fruitful.clear();
+    this.#zoneSearch = new Search();
+    this.#evenSearch = new Search();
     this.#deps.logger.info('rebalancing begins');
   }
 
@@ -140,25 +171,30 @@ export class Rebalance {
     const underWay = moving.filter((move) => move.doneAtMs === undefined && !move.isDropping);
     const bytes = underWay.reduce((sum, move) => sum + move.sizeBytes, 0);
     if (underWay.length >= movesMax || bytes >= bytesMax) return [];
-    const donor = chooseDonor(nodes, moving, this.#exhausted);
+    const zoneDonor = zoneDonors(nodes).find((id) => !this.#zoneSearch.exhausted.has(id));
+    const search = zoneDonor === undefined ? this.#evenSearch : this.#zoneSearch;
+    const donor = zoneDonor ?? chooseDonor(nodes, moving, search.exhausted);
     if (donor === undefined) {
       if (moving.length === 0) this.#end(nodes);
       return [];
     }
-    const after = this.#cursors.get(donor);
+    const after = search.cursors.get(donor);
     const page = await metadata.blobsOnNode(donor, {
       ...(after === undefined ? {} : { after }),
       limit: blobsPerPage,
     });
-    const { moves, looked, busy } = planMoves(page.blobs, nodes, {
+    const limits = {
       donor,
       moving,
-      exhausted: this.#exhausted,
       movesMax: movesMax - underWay.length,
       bytesMax: bytesMax - bytes,
-    });
-    if (moves.length > 0 || busy > 0) this.#fruitful.add(donor);
-    this.#advance(donor, page, looked);
+    };
+    const plan =
+      zoneDonor === undefined
+        ? planMoves(page.blobs, nodes, { ...limits, exhausted: search.exhausted })
+        : planSpread(page.blobs, nodes, limits);
+    search.advance(donor, page, plan);
+    const { moves } = plan;
     if (moves.length === 0) return [];
     const wants = moves.map(({ blobId, to }) => ({ kind: 'want' as const, blobId, nodeId: to }));
     // Before the rows: from then on the plan must not take the new copies for needless ones.
@@ -173,21 +209,6 @@ export class Rebalance {
       ...(byId.get(blobId) as BlobCopies),
       replicas: wanted.get(blobId) ?? [],
     }));
-  }
-
-  #advance(donor: NodeId, { blobs, next }: BlobCopiesPage, looked: number): void {
-    const last = blobs[looked - 1];
-    if (looked < blobs.length) {
-      if (last) this.#cursors.set(donor, inventoryKeyOf(last.blobId));
-      return;
-    }
-    if (next !== undefined) {
-      this.#cursors.set(donor, next);
-      return;
-    }
-    // The end. What could not move for the moment may the next time.
-    this.#cursors.delete(donor);
-    if (!this.#fruitful.delete(donor)) this.#exhausted.add(donor);
   }
 
   #done(move: MoveUnderWay, now: number): void {
