@@ -29,6 +29,8 @@ describe('a node that is taken out while everything runs', () => {
     const [only, other] = [programs.node('node-1'), programs.node('node-2')];
     await only.program.stop();
     await waitUntil('the node to be down', async () => (await programs.status()).away.length === 1);
+    // Everything can be read, but not everything has all its copies.
+    expect((await programs.dfs(['status'])).code).toBe(8);
     // With two of three away, nothing of what is on them can be removed by mistake.
     await other.program.stop();
     await waitUntil('both to be down', async () => (await programs.status()).away.length === 2);
@@ -139,6 +141,24 @@ describe('a node that is taken out while everything runs', () => {
       { withinMs: 90_000 },
     );
     await programs.waitUntilTidy();
+    for (const path of paths) {
+      expect((await programs.get(path)).body.equals(contentOf(path, 30_000))).toBe(true);
+    }
+  });
+
+  it('is removed with the only copy of something where that is insisted on, and what is lost is told', async () => {
+    const others = ['node-1', 'node-2'].map((name) => programs.node(name));
+    for (const { program } of others) await program.stop();
+    await waitUntil('both to be down', async () => (await programs.status()).away.length === 2);
+    await programs.store('/lone-again.bin', contentOf('/lone-again.bin', 10_000));
+    expect((await programs.dfs(['nodes', 'rm', 'node-3'])).code).toBe(5);
+    expect((await programs.dfs(['nodes', 'rm', 'node-3', '--force'])).code).toBe(0);
+    await programs.node('node-3').program.stop();
+    programs.nodeList.length = 0;
+    for (const { name, dataDir, port } of others) await programs.startNode({ name, dataDir, port });
+    await waitUntil('both to be up', async () => (await programs.status()).nodes.up === 2);
+    expect((await programs.dfs(['status'])).code).toBe(9);
+    expect((await programs.get('/lone-again.bin')).status).toBe(503);
     for (const path of paths) {
       expect((await programs.get(path)).body.equals(contentOf(path, 30_000))).toBe(true);
     }

@@ -103,6 +103,7 @@ async function startBeside(
     const { health } = await programs.status();
     return health === 'recovery';
   });
+  expect((await programs.dfs(['status'])).code).toBe(6);
   return programs;
 }
 

@@ -55,14 +55,17 @@ export function addNodeCommands(program: Command, session: Session): void {
     .description('spread copies over zones, and move them from fuller nodes to emptier ones')
     .option('--cancel', 'stop that')
     .addOption(json())
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 First, where nodes are in several zones (DFS_ZONE), copies of one file that share a zone move to zones that have none. Then copies move
 until the fullest and the emptiest node differ by 5 % of their room at most. A restart of the master ends it: ask again then.
 
 Examples:
   dfs rebalance
   dfs rebalance --cancel
-  dfs status`)
+  dfs status`,
+    )
     .action(async (options) => {
       const { rebalance } = await import('../commands/nodes.ts');
       await rebalance(session.api, options);

@@ -61,6 +61,48 @@ describe('MKCOL', () => {
   });
 });
 
+describe('MKCOL of a name that somebody takes meanwhile', () => {
+  it.each(['/raced-1', '/raced-2/'])('answers as if it had come later: %s', async (target) => {
+    const path = target.replace(/\/$/, '');
+    const { files } = server;
+    const make = files.makeDirectory.bind(files);
+    files.makeDirectory = async (...args) => {
+      files.makeDirectory = make;
+      await files.add(path, 'a file');
+      return make(...args);
+    };
+    const answer = await server.raw(`MKCOL /fs${target}`);
+    expect(files.makeDirectory).toBe(make);
+    expect([answer.status, answer.headers['allow']]).toEqual([
+      405,
+      expect.not.stringContaining('MKCOL'),
+    ]);
+  });
+});
+
+describe('MKCOL with a condition', () => {
+  it.each([
+    ['If-Match: *', 'absent', 412],
+    ['If-Match: "x"', 'absent', 412],
+    ['If-None-Match: *', 'absent', 201],
+    ['If-None-Match: "x"', 'absent', 201],
+    ['If-Match: *', 'there', 200],
+    ['If-Match: "x"', 'there', 412],
+    ['If-None-Match: *', 'there', 412],
+    ['If-None-Match: "x"', 'there', 200],
+    // What is refused anyway is refused for that reason (RFC 9110 section 13.2.1).
+    ['If-None-Match: *', 'a file', 405],
+    ['If: (<urn:x>)', 'absent', 412],
+  ])('%s, where the name is %s', async (header, state, status) => {
+    const path = `/wanted-${encodeURIComponent(header).replace(/%/g, '')}-${state.replace(' ', '')}`;
+    if (state === 'there') await server.raw(`MKCOL /fs${path}`);
+    if (state === 'a file') await server.files.add(path, 'x');
+    const answer = await server.raw(`MKCOL /fs${path}?parents=1`, { headers: [header] });
+    expect(answer.status).toBe(status);
+    expect(exists(path)).toBe(status !== 412 || state === 'there');
+  });
+});
+
 describe('OPTIONS', () => {
   it.each(['/fs/any', '/fs/', '*'])('of %s names what can be done', async (target) => {
     const answer = await server.raw(`OPTIONS ${target}`);

@@ -2,7 +2,7 @@ import { type FilePath, rootPath, StoreError } from '@dfs/shared';
 import type { RemoveOptions } from '../../files/tree-types.ts';
 import type { BindCondition, Entry } from '../../metadata/metadata-repository.ts';
 import { fsUrlOf } from './answers.ts';
-import { readWriteCondition, refuseIf, writeConditionOf } from './conditions.ts';
+import { readWriteCondition, writeConditionOf } from './conditions.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { nothingAt } from './lookup.ts';
@@ -58,7 +58,7 @@ const allowedThere = 'OPTIONS, GET, HEAD, PUT, POST, DELETE, MOVE, COPY';
 
 /** `MKCOL /fs/<path>/` (RFC 4918 section 9.3): makes a directory; with `?parents=1` also those above it, and one that is there is fine. */
 export async function makeDirectory(front: Front, exchange: Exchange): Promise<void> {
-  const { files, access, metadata, nodes } = front;
+  const { access, metadata, nodes } = front;
   const { request, response, id } = exchange;
   const { path } = pathUnder(filesMount, exchange);
   access.authorize(exchange.principal, 'write', { path });
@@ -67,12 +67,18 @@ export async function makeDirectory(front: Front, exchange: Exchange): Promise<v
   if (Number(length) > 0 || request.headers['transfer-encoding'] !== undefined) {
     throw new StoreError('unsupported-media-type', 'MKCOL takes no body.', { hint: 'Send none.' });
   }
-  refuseIf(request.headers);
+  const condition = readWriteCondition(request.headers);
   const parents = isWanted(exchange.query, 'parents', false);
   const before = await metadata.findEntry(path);
-  const isNew = before === undefined ? (await files.makeDirectory(path, { parents })).isNew : false;
-  if (!isNew && (!parents || before?.kind === 'file')) {
-    refuseMethod(response, 'MKCOL', allowedThere, `${path} is there already`);
+  if (before === undefined) checkDirectoryCondition(path, condition, false);
+  const isNew = before === undefined && (await makeNew(front, path, parents));
+  if (!isNew) {
+    // Somebody else may have taken the name since the first look.
+    const kind = (before ?? (await metadata.findEntry(path)))?.kind;
+    if (!parents || kind === 'file') {
+      refuseMethod(response, 'MKCOL', allowedThere, `${path} is there already`);
+    }
+    checkDirectoryCondition(path, condition, true);
   }
   const location = `${fsUrlOf(path).replace(/\/$/, '')}/`;
   response
@@ -82,6 +88,34 @@ export async function makeDirectory(front: Front, exchange: Exchange): Promise<v
       'X-Request-Id': id,
     })
     .end();
+}
+
+/** False when something has the name, a file too. */
+async function makeNew(
+  { files, metadata }: Front,
+  path: FilePath,
+  parents: boolean,
+): Promise<boolean> {
+  try {
+    return (await files.makeDirectory(path, { parents })).isNew;
+  } catch (error) {
+    const isOfAFile = error instanceof StoreError && error.kind === 'not-a-directory';
+    if (isOfAFile && (await metadata.findEntry(path))?.kind === 'file') return false;
+    throw error;
+  }
+}
+
+/** A directory has no entity tag: only `*` matches it, and nothing matches what is not there. Rejects with `precondition-failed`. */
+function checkDirectoryCondition(
+  path: FilePath,
+  { ifMatch, ifNoneMatch }: BindCondition,
+  isThere: boolean,
+): void {
+  const isMatched = ifMatch === undefined || (isThere && ifMatch === '*');
+  if (isMatched && !(isThere && ifNoneMatch === '*')) return;
+  throw new StoreError('precondition-failed', `${path} is not as the request expects it.`, {
+    hint: 'Look at it again and decide anew.',
+  });
 }
 
 /** `MOVE /fs/<path>` (RFC 4918 section 9.9): a file or a whole directory gets another name. */
