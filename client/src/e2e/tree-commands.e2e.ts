@@ -447,7 +447,7 @@ describe('dfs cp', () => {
     expect(await dfs(['cp', '-n', '/cp4/one', '/cp4/more/one', '/cp4/to'])).toEqual(done());
     expect(await content('/cp4/to/one')).toBe('one');
     expect(await dfs(['cp', '/cp4/one', '/cp4/more/one', '/cp4/to'])).toEqual(
-      failed(4, "dfs cp: will not overwrite just-created '/cp4/to/one' with '/cp4/more/one'"),
+      failed(5, "dfs cp: will not overwrite just-created '/cp4/to/one' with '/cp4/more/one'"),
     );
   });
 });
