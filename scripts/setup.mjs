@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -95,7 +96,25 @@ const stdioOut = ['ignore', 2, 2];
 function runNpm(args) {
   const npm = process.env.npm_execpath;
   const [command, ...first] = npm ? [process.execPath, npm] : ['npm'];
-  return spawnSync(command, [...first, ...args], { cwd: root, stdio: stdioOut }).status;
+  const env = { ...headersEnvironment(), ...process.env };
+  return spawnSync(command, [...first, ...args], { cwd: root, stdio: stdioOut, env }).status;
+}
+
+/**
+ * Lets the SQLite driver be compiled with the headers that came with this Node.js, where there are any: others are fetched, which takes long and, behind a
+ * firewall, for ever.
+ */
+function headersEnvironment() {
+  const prefix = dirname(dirname(process.execPath));
+  const headers = join(prefix, 'include/node');
+  if (!existsSync(join(headers, 'node_version.h')) || !existsSync(join(headers, 'common.gypi'))) {
+    return {};
+  }
+  const text = readFileSync(join(headers, 'node_version.h'), 'utf8');
+  const version = ['MAJOR', 'MINOR', 'PATCH'].map(
+    (part) => text.match(new RegExp(`#define NODE_${part}_VERSION (\\d+)`))?.[1],
+  );
+  return version.join('.') === process.versions.node ? { npm_config_nodedir: prefix } : {};
 }
 
 /** Changes when other packages, or packages for another machine, have to be installed. */
