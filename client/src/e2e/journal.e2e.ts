@@ -91,6 +91,7 @@ describe('the journal', () => {
     const metrics = (await cluster.send({ path: '/metrics' })).text;
     expect(metrics).toMatch(/dfs_journal_number \d+/);
     expect(metrics).toMatch(/dfs_journal_lag_records\{node="node-1"\} 0/);
+    expect(metrics).toMatch(/dfs_journal_lag_seconds\{node="node-1"\} 0(\.\d+)?$/m);
   });
 
   it('is shown by nobody without the key', async () => {
