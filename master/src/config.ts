@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { EnvironmentReader } from '@dfs/shared';
-import { type LogLevel, logLevels } from '@dfs/shared/cluster';
+import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
 
 /** Everything the master is told, read once. Durations in ms, sizes in bytes. */
 export interface MasterConfig {
@@ -68,13 +68,8 @@ export function readConfig(
   if (config.databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(config.databaseUrl)) {
     read.fault('DFS_DATABASE_URL must be a postgres:// URL; leave it out for SQLite.');
   }
-  if (!hasClusterKey && !isLoopback(config.host ?? '')) {
-    read.fault(
-      `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
-    );
-  }
+  const openHost = whyNotListenAt(config.host, hasClusterKey);
+  if (openHost !== undefined) read.fault(openHost);
   read.finish();
   return Object.freeze(config);
 }
-
-const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);

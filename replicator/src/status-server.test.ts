@@ -43,6 +43,14 @@ describe('the status port', () => {
     expect((await get('/metrics', { Host: 'evil.example' })).status).toBe(401);
   });
 
+  it.each(['0.0.0.0', '::', '10.0.0.5', '127.example'])(
+    'is not opened at %s without a key',
+    async (host) => {
+      const opened = serveStatus({ host, port: 0, keyring: ClusterKeyring.of() });
+      await expect(opened).rejects.toThrow(`DFS_HOST is ${host}, but no cluster key is set`);
+    },
+  );
+
   it('names the port when another program has it', async () => {
     server = await serveStatus({ host: '127.0.0.1', port: 0, keyring: ClusterKeyring.of() });
     const { port } = server;

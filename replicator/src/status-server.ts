@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { keyOfHeaders } from '@dfs/shared';
-import { type ClusterKeyring, listen, ServerTls } from '@dfs/shared/cluster';
+import { ConfigurationError, keyOfHeaders } from '@dfs/shared';
+import { type ClusterKeyring, listen, ServerTls, whyNotListenAt } from '@dfs/shared/cluster';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 
 export interface StatusServerOptions {
@@ -21,7 +21,7 @@ const localHost = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
 
 /**
  * Tells those who watch this process how it is: `/healthz` answers anyone as long as it turns, `/metrics` those who have the
- * cluster key, or local programs where there is none. Rejects with `ConfigurationError` when the address cannot be had.
+ * cluster key, or local programs where there is none. Rejects with `ConfigurationError` when the address cannot be had, or may not be without a key.
  */
 export async function serveStatus({
   host,
@@ -29,6 +29,9 @@ export async function serveStatus({
   keyring,
   tls = ServerTls.none(),
 }: StatusServerOptions): Promise<StatusServer> {
+  const isKeyed = keyring.current() !== undefined;
+  const fault = host === undefined ? undefined : whyNotListenAt(host, isKeyed);
+  if (fault !== undefined) throw new ConfigurationError(fault);
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const server = tls.createServer({}, async (request, response) => {
@@ -39,7 +42,7 @@ export async function serveStatus({
     response.end(text);
   });
   const boundPort = await listen(server, {
-    host: host ?? (keyring.current() === undefined ? '127.0.0.1' : undefined),
+    host: host ?? (isKeyed ? undefined : '127.0.0.1'),
     port,
   });
   return {

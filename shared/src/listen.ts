@@ -8,6 +8,17 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+const loopback = /^(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1|localhost)$/;
+
+/** Why a program may not listen at `DFS_HOST` as it is set, or undefined: without a cluster key nobody but this machine may reach it. Absent host: all addresses. Pure. */
+export function whyNotListenAt(
+  host: string | undefined,
+  hasClusterKey: boolean,
+): string | undefined {
+  if (hasClusterKey || loopback.test(host ?? '')) return undefined;
+  return `DFS_HOST is ${host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`;
+}
+
 /**
  * Starts a server and resolves with the port that it got. Rejects with `ConfigurationError`, in one line, when the
  * address cannot be had.

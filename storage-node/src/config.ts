@@ -1,5 +1,5 @@
 import { EnvironmentReader } from '@dfs/shared';
-import { type LogLevel, logLevels } from '@dfs/shared/cluster';
+import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
 
 /** Everything a storage node is told, read once. Durations in ms, sizes in bytes. */
 export interface StorageNodeConfig {
@@ -30,8 +30,6 @@ export interface StorageNodeConfig {
 
 /** It stands in tables, log lines and answers. */
 const nameMaxBytes = 255;
-
-const isLoopback = (host: string) => /^(127\.|::1$|localhost$)/.test(host);
 
 /**
  * Reads a storage node's settings from the environment. Throws `ConfigurationError` with every
@@ -66,11 +64,8 @@ export function readConfig(
       `DFS_LOG_LEVEL is ${JSON.stringify(logLevel)}: it must be one of ${logLevels.join(', ')}.`,
     );
   }
-  if (!hasClusterKey && !isLoopback(config.host ?? '')) {
-    read.fault(
-      `DFS_HOST is ${config.host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`,
-    );
-  }
+  const openHost = whyNotListenAt(config.host, hasClusterKey);
+  if (openHost !== undefined) read.fault(openHost);
   if (/\p{Cc}/u.test(config.name ?? '') || Buffer.byteLength(config.name ?? '') > nameMaxBytes) {
     read.fault(
       `DFS_NODE_NAME is ${JSON.stringify(config.name)}: it may hold up to ${nameMaxBytes} bytes and no control characters.`,
