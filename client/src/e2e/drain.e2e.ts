@@ -157,7 +157,10 @@ describe('a node that is taken out while everything runs', () => {
     programs.nodeList.length = 0;
     for (const { name, dataDir, port } of others) await programs.startNode({ name, dataDir, port });
     await waitUntil('both to be up', async () => (await programs.status()).nodes.up === 2);
-    expect((await programs.dfs(['status'])).code).toBe(9);
+    // The rows of its copies go in the background.
+    await waitUntil('the loss to be told', async () => {
+      return (await programs.dfs(['status'])).code === 9;
+    });
     expect((await programs.get('/lone-again.bin')).status).toBe(503);
     for (const path of paths) {
       expect((await programs.get(path)).body.equals(contentOf(path, 30_000))).toBe(true);
