@@ -1,12 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { EnvironmentReader } from './environment.ts';
+import { type FileFault, FileFollower } from './file-follower.ts';
 import { awaitKeyFile } from './key-file.ts';
 import type { Logger } from './logger.ts';
 import { deriveBlobUrlKey } from './node-protocol.ts';
 
-/** The key file is looked at this often; a change counts once two looks found the same. */
-const lookEveryMs = 1_000;
 const keyMaxBytes = 1_024;
 
 /** The keys of a moment, with what is derived from them. */
@@ -30,18 +29,18 @@ const keysOf = (all: readonly string[]): Keys => ({
  */
 export class ClusterKeyring {
   #keys: Keys;
-  readonly #file: string | undefined;
+  readonly #follower: FileFollower<FoundKeys> | undefined;
   readonly #listeners = new Set<() => void>();
-  #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
-  /** What the last look found, when it is not what counts. */
-  #seen: string | undefined;
-  /** The fault that was told last: each gets one line. */
-  #told: string | undefined;
 
   private constructor(keys: readonly string[], file?: string) {
     this.#keys = keysOf(keys);
-    this.#file = file;
+    if (file === undefined) return;
+    this.#follower = new FileFollower({
+      read: () => readKeys(file),
+      textOf: linesOf,
+      onFound: (found, logger) => this.#change(found, logger),
+      faultMessage: 'the key file cannot be used, the keys stay as they were',
+    });
   }
 
   /** A keyring that never changes; `also` is accepted beside the current key. Without keys: that of a cluster without a key. */
@@ -119,51 +118,32 @@ export class ClusterKeyring {
    * From now on the key file, if there is one, is looked at each second, and what it holds counts within two. A file that is gone or broken changes nothing and
    * is told in one line.
    */
-  watch(logger: Logger, everyMs = lookEveryMs): void {
-    if (this.#file === undefined || this.#isClosed || this.#timer) return;
-    // Not a watch of the file system: it would miss a mounted secret, or a volume that another host writes.
-    this.#timer = setTimeout(async () => {
-      await this.#look(this.#file as string, logger);
-      this.#timer = undefined;
-      this.watch(logger, everyMs);
-    }, everyMs);
-    this.#timer.unref();
+  watch(logger: Logger, everyMs?: number): void {
+    this.#follower?.start(logger, everyMs);
   }
 
   /** Looks no more; the keys stay. */
   close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
+    this.#follower?.close();
     this.#listeners.clear();
   }
 
-  async #look(file: string, logger: Logger): Promise<void> {
-    const found = await readKeys(file);
-    const text = 'keys' in found ? found.keys.join('\n') : found.fault;
-    // Who writes the file in place shows half of it for a moment.
-    const isSettled = text === this.#seen;
-    this.#seen = text;
-    if (!isSettled || this.#isClosed) return;
-    if ('fault' in found) {
-      if (this.#told === text) return;
-      this.#told = text;
-      logger.warn('the key file cannot be used, the keys stay as they were', {
-        reason: found.fault,
-      });
-      return;
-    }
-    this.#told = undefined;
-    if (text === this.#keys.all.join('\n')) return;
+  #change(found: FoundKeys, logger: Logger): void {
+    if (linesOf(found) === linesOf({ keys: this.#keys.all })) return;
     this.#keys = keysOf(found.keys);
     logger.info('the cluster keys have changed', { accepted: found.keys.length });
     for (const listener of [...this.#listeners]) listener();
   }
 }
 
+interface FoundKeys {
+  readonly keys: readonly string[];
+}
+
+const linesOf = ({ keys }: FoundKeys) => keys.join('\n');
+
 /** The keys in a file, one or two, or what is wrong with it. A fault never quotes what the file holds. */
-async function readKeys(
-  file: string,
-): Promise<{ readonly keys: readonly string[] } | { readonly fault: string }> {
+async function readKeys(file: string): Promise<FoundKeys | FileFault> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');

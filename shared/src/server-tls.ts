@@ -8,11 +8,10 @@ import {
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { EnvironmentReader } from './environment.ts';
+import { type FileFault, FileFollower } from './file-follower.ts';
 import type { Logger } from './logger.ts';
 import { readTlsCa, tlsTrustOf } from './tls-trust.ts';
 
-/** The files are looked at this often; a change counts once two looks found the same. */
-const lookEveryMs = 1_000;
 const handshakeTimeoutMs = 15_000;
 
 interface Identity {
@@ -28,19 +27,19 @@ interface Files {
 
 /** What a program's listeners speak: HTTP, or HTTPS with a certificate that is followed while it changes. */
 export class ServerTls {
-  readonly #files: Files | undefined;
   #identity: Identity | undefined;
   readonly #servers = new Set<TlsServer>();
-  #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
-  /** What the last look found. */
-  #seen: string | undefined;
-  /** The fault that was told last: each gets one line. */
-  #told: string | undefined;
+  readonly #follower: FileFollower<Identity> | undefined;
 
   private constructor(files?: Files, identity?: Identity) {
-    this.#files = files;
     this.#identity = identity;
+    if (files === undefined) return;
+    this.#follower = new FileFollower({
+      read: () => readIdentity(files),
+      textOf: ({ cert, key }) => cert + key,
+      onFound: (found, logger) => this.#change(found, files, logger),
+      faultMessage: 'the certificate cannot be used, the one before is kept',
+    });
   }
 
   /** Listeners without TLS. */
@@ -93,51 +92,26 @@ export class ServerTls {
    * From now on the files, if any, are looked at each second; new connections are served with what they hold within two. Files that are gone, broken or do not
    * belong together change nothing and are told in one line.
    */
-  watch(logger: Logger, everyMs = lookEveryMs): void {
-    const files = this.#files;
-    if (!files || this.#timer || this.#isClosed) return;
-    this.#timer = setTimeout(async () => {
-      await this.#look(files, logger);
-      this.#timer = undefined;
-      this.watch(logger, everyMs);
-    }, everyMs);
-    this.#timer.unref();
+  watch(logger: Logger, everyMs?: number): void {
+    this.#follower?.start(logger, everyMs);
   }
 
   /** Looks no more; what listens goes on. */
   close(): void {
-    this.#isClosed = true;
-    clearTimeout(this.#timer);
+    this.#follower?.close();
   }
 
-  async #look(files: Files, logger: Logger): Promise<void> {
-    const found = await readIdentity(files);
-    const text = 'fault' in found ? found.fault : found.cert + found.key;
-    const isSettled = text === this.#seen;
-    this.#seen = text;
-    if (!isSettled) return;
-    if ('fault' in found) {
-      if (this.#told === text) return;
-      this.#told = text;
-      logger.warn('the certificate cannot be used, the one before is kept', {
-        reason: found.fault,
-      });
-      return;
-    }
-    this.#told = undefined;
+  #change(found: Identity, { certFile }: Files, logger: Logger): void {
     if (found.cert === this.#identity?.cert && found.key === this.#identity.key) return;
     this.#identity = found;
     for (const server of this.#servers) {
       server.setSecureContext({ ...found, minVersion: 'TLSv1.2' });
     }
-    logger.info('the certificate has changed', { file: files.certFile });
+    logger.info('the certificate has changed', { file: certFile });
   }
 }
 
-async function readIdentity({
-  certFile,
-  keyFile,
-}: Files): Promise<Identity | { readonly fault: string }> {
+async function readIdentity({ certFile, keyFile }: Files): Promise<Identity | FileFault> {
   try {
     const [cert, key] = await Promise.all([readFile(certFile, 'utf8'), readFile(keyFile, 'utf8')]);
     createSecureContext({ cert, key });

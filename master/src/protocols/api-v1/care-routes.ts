@@ -54,7 +54,7 @@ export function careRoutes(
   return router;
 }
 
-/** As NDJSON. What fails before the first line is answered as any error; later it is the last line. */
+/** Answers with NDJSON. An error before the first line is the whole answer, as of any request; one after it is the last line. */
 async function sendLines(exchange: Exchange, lines: AsyncIterable<FsckLine>): Promise<void> {
   const { response, signal, id, isHead } = exchange;
   const iterator = lines[Symbol.asyncIterator]();

@@ -77,9 +77,8 @@ describe('a walk that is streamed', () => {
   });
 
   it('that fails before its first page says why', async () => {
-    // biome-ignore lint/correctness/useYield: it fails before
     server.files.walk = async function* () {
-      throw new StoreError('not-found', 'It went.');
+      yield await Promise.reject<[]>(new StoreError('not-found', 'It went.'));
     };
     expect((await server.raw('GET /find/')).status).toBe(404);
   });

@@ -79,8 +79,7 @@ function jsonLineOf({ path, kind, modifiedAtMs, file }: WalkedEntry): string {
 const textLineOf = ({ path }: WalkedEntry) => `${shownPath(path)}\n`;
 
 /** What would end a line or steer a terminal, and a percent sign that would be taken for such an escape. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const unprintable = /[\0-\x1f\x7f-\x9f\u2028\u2029]|%(?=[0-9A-Fa-f]{2})/g;
+const unprintable = /[\p{Cc}\u2028\u2029]|%(?=[0-9A-Fa-f]{2})/gu;
 
 /**
  * A path as one line: control characters are percent-encoded, so that no name can pass for two, and so is a percent sign before two hexadecimal digits.

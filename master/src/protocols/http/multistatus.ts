@@ -20,7 +20,6 @@ function responseOf({ url, error }: FailedPart): string {
   return `<D:response><D:href>${escapeXml(url)}</D:href><D:status>HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}</D:status><D:responsedescription>${escapeXml(message)}</D:responsedescription></D:response>\n`;
 }
 
-/** Text for between tags. What XML 1.0 cannot hold in any form, such as most control characters, is shown by the sign for what cannot be shown. */
+/** Text for between tags. What XML 1.0 cannot hold in any form, and other control characters, which it discourages (section 2.2), are shown by the sign for what cannot be shown. */
 const escapeXml = (text: string) =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  escapeHtml(text.toWellFormed().replace(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/g, '\ufffd'));
+  escapeHtml(text.toWellFormed().replace(/(?![\t\n\r])[\p{Cc}\ufffe\uffff]/gu, '\ufffd'));
