@@ -8,13 +8,12 @@ import {
   StoreError,
   type StoreErrorKind,
 } from '@dfs/shared';
-import { bytesOf, patternBytes } from '@dfs/shared/testing';
+import { bytesOf, patternBytes, seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import type { OpenedFile, PutOutcome, PutRequest } from './files/file-types.ts';
 import type { TestNode } from './files/test-nodes.ts';
 import { goodBytesIn } from './files/test-store.ts';
 import type { FileRecord, OnConflict } from './metadata/metadata-repository.ts';
-import { seededRandom } from './replication/test-fixtures.ts';
 import { copies, gcGraceMs, SimulatedCluster } from './simulated-cluster.ts';
 
 /** One seed from the environment repeats a failure: DFS_SIMULATION_SEED=17. */

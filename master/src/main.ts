@@ -158,10 +158,10 @@ async function wire(
     metadata,
     nodes: {
       recovery: () => nodes.recovery(),
-      highestEpoch: () => nodes.highestEpoch(),
-      latestHeard: (clusterId) => nodes.latestHeard(clusterId),
+      highestEpoch: () => nodes.refused.highestEpoch(),
+      latestHeard: (clusterId) => nodes.refused.latestHeard(clusterId),
       isAnyoneHeard: () => nodes.heardNodes().length > 0,
-      newcomerAtMs: () => nodes.newcomerAtMs(),
+      newcomerAtMs: () => nodes.refused.newcomerAtMs(),
       endRecovery: () => nodes.endRecovery(),
       isUp: (id) => nodes.find(id)?.state === 'up' || nodes.find(id)?.state === 'draining',
       restoreSources: () =>

@@ -8,7 +8,7 @@ import {
   type ReplicationJob,
   StoreError,
 } from '@dfs/shared';
-import { FakeClock, recordingLogger, temporaryDirectory } from '@dfs/shared/testing';
+import { FakeClock, recordingLogger, seededRandom, temporaryDirectory } from '@dfs/shared/testing';
 import { ClusterNodeAdmin } from './cluster/node-admin.ts';
 import { BlobsInUse } from './files/blobs-in-use.ts';
 import { createFileService } from './files/file-service.ts';
@@ -22,7 +22,6 @@ import { GracePeriod } from './replication/grace-period.ts';
 import { InventoryCheck } from './replication/inventory-check.ts';
 import { LeasedReplicationQueue } from './replication/leased-replication-queue.ts';
 import { RepairLoop } from './replication/repair-loop.ts';
-import { seededRandom } from './replication/test-fixtures.ts';
 import { TreeUpkeep } from './upkeep/tree-upkeep.ts';
 
 const nodeTimeoutMs = 15_000;

@@ -7,12 +7,11 @@ import {
   rootPath,
   StoreError,
 } from '@dfs/shared';
-import { bytesOf, md5Of, patternBytes } from '@dfs/shared/testing';
+import { bytesOf, md5Of, patternBytes, seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import type { FileService } from './files/file-types.ts';
 import type { OnConflict } from './metadata/metadata-repository.ts';
 import { MemoryFileService } from './protocols/testing/memory-file-service.ts';
-import { seededRandom } from './replication/test-fixtures.ts';
 import { gcGraceMs, SimulatedCluster } from './simulated-cluster.ts';
 
 /** One seed from the environment repeats a failure: DFS_SIMULATION_SEED=17. */

@@ -15,20 +15,10 @@ import {
   rootPath,
   urlPathOf,
 } from './file-path.ts';
+import { seededRandom } from './testing/seeded-random.ts';
 
 const seeds = Array.from({ length: 15 }, (_, index) => index + 1);
 const textsPerSeed = 300;
-
-/** Numbers in [0, 1) that follow from a seed (mulberry32, a public-domain generator by Tommy Ettinger). */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What paths are made of, and what has broken parsers of them before. */
 const pieces = [
@@ -121,7 +111,7 @@ function expectCanonical(path: FilePath): void {
 
 describe('of any text', () => {
   it.each(seeds)('a path is made that means one thing in every form, or none (seed %i)', (seed) => {
-    const random = randomOf(seed);
+    const random = seededRandom(seed);
     let paths = 0;
     for (let i = 0; i < textsPerSeed; i += 1) {
       const text = textOf(random);
@@ -134,7 +124,7 @@ describe('of any text', () => {
   });
 
   it.each(seeds)('as a URL no path comes that leads upwards (seed %i)', (seed) => {
-    const random = randomOf(seed);
+    const random = seededRandom(seed);
     for (let i = 0; i < textsPerSeed; i += 1) {
       const text = textOf(random);
       const path = accepted(() => parseUrlPath(text).path);
@@ -143,7 +133,7 @@ describe('of any text', () => {
   });
 
   it.each(seeds)('an alternative name is a name, another one for each number (seed %i)', (seed) => {
-    const random = randomOf(seed);
+    const random = seededRandom(seed);
     for (let i = 0; i < textsPerSeed; i += 1) {
       const path = accepted(() => parseFilePath(textOf(random)));
       if (path === undefined || path === rootPath) continue;

@@ -1,12 +1,4 @@
-import {
-  cpSync,
-  existsSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -15,7 +7,6 @@ import { temporaryDirectory } from './harness/guard.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { type Store, urlPathOf } from './harness/store.ts';
-import { waitUntil } from './harness/wait-until.ts';
 
 interface Report {
   readonly base: string;
@@ -99,21 +90,10 @@ async function startBeside(
   }
   const isHeard = /refuses this node|registered with the master/;
   await Promise.all(launched.map(({ program }) => program.printed(isHeard, 60_000)));
-  await waitUntil('the master to notice', async () => {
-    const { health } = await programs.status();
-    return health === 'recovery';
-  });
+  await programs.waitForRecovery();
   expect((await programs.dfs(['status'])).code).toBe(6);
   return programs;
 }
-
-/** Resolves once every node that keeps the journal has all of it. */
-const waitUntilShipped = (store: Store) =>
-  waitUntil('the journal to be shipped', async () => {
-    const { text } = await store.send({ path: '/metrics' });
-    const lags = [...text.matchAll(/^dfs_journal_lag_records\{.*\} (\d+)$/gm)];
-    return lags.length > 0 && lags.every(([, count]) => count === '0');
-  });
 
 async function move(store: Store, from: string, to: string): Promise<void> {
   const headers = { Destination: `/fs${urlPathOf(to)}` };
@@ -164,7 +144,7 @@ describe('a database rebuilt from the nodes', () => {
     const before = await treeOf(cluster);
     const trash = await trashOf(cluster);
     expect(trash.length).toBeGreaterThan(0);
-    await waitUntilShipped(cluster);
+    await cluster.waitUntilShipped();
     const programs = await withoutDatabase(cluster);
     try {
       expect((await programs.put('/new.txt', 'new')).status).toBe(503);
@@ -202,7 +182,7 @@ describe('a database rebuilt from the nodes', () => {
   it('can be lost again: the journal goes on in the epoch that the restore began', async () => {
     const cluster = await startCluster({ nodes: 2, copies: 2, environment: settings });
     await work(cluster);
-    await waitUntilShipped(cluster);
+    await cluster.waitUntilShipped();
     const programs = await withoutDatabase(cluster);
     try {
       await restoreOf(programs);
@@ -212,17 +192,8 @@ describe('a database rebuilt from the nodes', () => {
       await move(programs, '/photos/2030', '/photos/2031');
       const before = await treeOf(programs);
       const trash = await trashOf(programs);
-      await waitUntilShipped(programs);
-      process.kill(programs.pidOfMaster(), 'SIGKILL');
-      await programs.master.finished;
-      for (const name of readdirSync(programs.masterDir)) {
-        if (name.startsWith('metadata')) rmSync(join(programs.masterDir, name));
-      }
-      await programs.restartMaster();
-      await waitUntil('the master to notice', async () => {
-        const { health } = await programs.status();
-        return health === 'recovery';
-      });
+      await programs.waitUntilShipped();
+      await programs.loseDatabase();
       const report = await restoreOf(programs);
       expect(report).toMatchObject({ epoch: 3, found: { count: 0 }, doubtful: { count: 0 } });
       expect(await treeOf(programs)).toEqual(before);
@@ -237,7 +208,7 @@ describe('a database rebuilt from the nodes', () => {
     await work(cluster);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
-    await waitUntilShipped(cluster);
+    await cluster.waitUntilShipped();
     const programs = await withoutDatabase(cluster, { nodes: ['node-1', 'node-3'] });
     try {
       const report = await restoreOf(programs);
@@ -309,7 +280,7 @@ describe('a database rebuilt from the nodes', () => {
     expect((await later.remove('/early.txt')).status).toBe(204);
     await later.waitForAllCopies();
     const before = await treeOf(later);
-    await waitUntilShipped(later);
+    await later.waitUntilShipped();
     const programs = await withoutDatabase(later, { masterDir: older });
     try {
       const report = await restoreOf(programs);
@@ -332,7 +303,7 @@ describe('a database rebuilt from the nodes', () => {
     await work(cluster);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
-    await waitUntilShipped(cluster);
+    await cluster.waitUntilShipped();
     const first = await withoutDatabase(cluster, { proxied: true });
     let programs = first;
     try {
@@ -361,7 +332,7 @@ describe('a database rebuilt from the nodes', () => {
     try {
       await work(cluster);
       await cluster.waitForAllCopies();
-      await waitUntilShipped(cluster);
+      await cluster.waitUntilShipped();
       const refused = await cluster.dfs(['restore']);
       expect([refused.code, refused.stderr]).toEqual([5, expect.stringContaining('not empty')]);
       const into = join(temporaryDirectory('aside'), 'aside.sqlite');
@@ -388,7 +359,7 @@ describe('a database rebuilt from the nodes', () => {
     await one.store('/one.txt', 'one');
     await two.store('/two.txt', 'two');
     const wanted = (await one.status()).clusterId;
-    await waitUntilShipped(one);
+    await one.waitUntilShipped();
     await two.stop();
     const programs = await withoutDatabase(one);
     try {
@@ -426,7 +397,7 @@ describe('a backup', () => {
     expect((await cluster.remove('/empty.txt')).status).toBe(204);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
-    await waitUntilShipped(cluster);
+    await cluster.waitUntilShipped();
 
     const programs = await withoutDatabase(cluster);
     try {

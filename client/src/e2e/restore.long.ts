@@ -176,21 +176,8 @@ describe(`a tree of ${fileCount} files that people worked in (DFS_TEST_SEED=${se
   it('is there again, every name, folder, time and MD5, after the master was killed and its database deleted', async () => {
     const before = await namesOf(programs);
     const trash = await dfs('trash', 'ls', '--json');
-    await waitUntil('the journal to be shipped', async () => {
-      const { text } = await programs.send({ path: '/metrics' });
-      const lags = [...text.matchAll(/^dfs_journal_lag_records\{.*\} (\d+)$/gm)];
-      return lags.length > 1 && lags.every(([, lag]) => lag === '0');
-    });
-    process.kill(programs.pidOfMaster(), 'SIGKILL');
-    await programs.master.finished;
-    const lost = readdirSync(programs.masterDir).filter((name) => name.startsWith('metadata'));
-    expect(lost.length).toBeGreaterThan(0);
-    for (const name of lost) rmSync(join(programs.masterDir, name));
-    await programs.restartMaster();
-    await waitUntil(
-      'the master to notice',
-      async () => (await programs.status()).health === 'recovery',
-    );
+    await programs.waitUntilShipped();
+    await programs.loseDatabase();
     const report = JSON.parse(await dfs('restore', '--json'));
     expect(report).toMatchObject({
       epoch: 2,

@@ -294,10 +294,10 @@ describe('HeartbeatNodeDirectory', () => {
       const full = heartbeatOf({ nodeId: newNodeId(), clusterId: theirs, epoch, journal });
       await expect(directory.heartbeat(full, '')).rejects.toMatchObject({ kind: 'in-recovery' });
     }
-    expect(directory.latestHeard(theirs)).toEqual({ epoch: 2, journal: 80 });
-    expect(directory.latestHeard(newClusterId())).toEqual({ epoch: 0, journal: 0 });
+    expect(directory.refused.latestHeard(theirs)).toEqual({ epoch: 2, journal: 80 });
+    expect(directory.refused.latestHeard(newClusterId())).toEqual({ epoch: 0, journal: 0 });
     directory.endRecovery();
-    expect(directory.latestHeard(theirs)).toEqual({ epoch: 0, journal: 0 });
+    expect(directory.refused.latestHeard(theirs)).toEqual({ epoch: 0, journal: 0 });
   });
 
   it('says so when two nodes have one name', async () => {

@@ -1,7 +1,6 @@
 import type { SecureContext } from 'node:tls';
 import {
   type Clock,
-  type ClusterId,
   type Heartbeat,
   type HeartbeatAnswer,
   type NodeId,
@@ -20,6 +19,7 @@ import type { MetadataRepository, NodeRecord } from '../metadata/metadata-reposi
 import { CountedNodeStore } from './counted-node-store.ts';
 import type { NodeDirectory, NodeSnapshot, NodeStore } from './node-directory.ts';
 import { judgeCluster, unfinishedRestore } from './recovery.ts';
+import { type HeardNode, RefusedNodes } from './refused-nodes.ts';
 
 export interface NodeDirectoryDependencies {
   readonly metadata: MetadataRepository;
@@ -40,24 +40,6 @@ const loopAgeMaxMs = 10_000;
 const diskWriteAgeMaxMs = 60_000;
 /** Used bytes and the last heartbeat are written down this often; a change of address or state at once. */
 const saveEveryMs = 60_000;
-
-/** Nodes of other clusters that are remembered. */
-const refusedMax = 1_000;
-
-/** A node's address, for a restore. */
-export interface HeardNode {
-  readonly id: NodeId;
-  readonly name: string;
-  readonly url: string;
-}
-
-interface RefusedNode extends HeardNode {
-  readonly clusterId: string | undefined;
-  /** The highest that it saw. */
-  readonly epoch: number;
-  /** The last change that it heard of in that epoch. */
-  readonly journal: number;
-}
 
 type ChangeListener = Parameters<NodeDirectory['onChange']>[0];
 
@@ -101,8 +83,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   /** Fenced newcomers that were spoken of, so that each gets one line. */
   readonly #fenced = new Set<string>();
   /** Nodes that this database does not accept: it may have to be rebuilt from them. */
-  readonly #refused = new Map<NodeId, RefusedNode>();
-  #newcomerAtMonotonicMs = 0;
+  readonly refused: RefusedNodes;
   #recovery: string | undefined;
   #wasHeard = false;
   #newestRecordedMs = 0;
@@ -111,6 +92,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
 
   constructor(dependencies: NodeDirectoryDependencies) {
     this.#deps = dependencies;
+    this.refused = new RefusedNodes(dependencies.clock);
   }
 
   async start(): Promise<void> {
@@ -187,32 +169,14 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       name,
       url,
     }));
-    const refused = [...this.#refused.values()];
-    return [...new Map([...known, ...refused].map((node) => [node.id, node])).values()];
-  }
-
-  /** When a node was refused that was not known before, by the monotonic clock. */
-  newcomerAtMs(): number {
-    return this.#newcomerAtMonotonicMs;
-  }
-
-  /** The highest epoch that a node which was refused saw. */
-  highestEpoch(): number {
-    return Math.max(0, ...[...this.#refused.values()].map((node) => node.epoch));
-  }
-
-  /** The latest change of a cluster that a node which was refused told of; it may be gone by now. */
-  latestHeard(clusterId: ClusterId): { readonly epoch: number; readonly journal: number } {
-    const ofCluster = [...this.#refused.values()].filter((node) => node.clusterId === clusterId);
-    const epoch = Math.max(0, ...ofCluster.map((node) => node.epoch));
-    const ofEpoch = ofCluster.filter((node) => node.epoch === epoch);
-    return { epoch, journal: Math.max(0, ...ofEpoch.map((node) => node.journal)) };
+    const all = [...known, ...this.refused.addresses()];
+    return [...new Map(all.map((node) => [node.id, node])).values()];
   }
 
   /** The database is whole again: nodes are accepted at their next heartbeat. */
   endRecovery(): void {
     this.#recovery = undefined;
-    this.#refused.clear();
+    this.refused.clear();
   }
 
   isConfirmed(): boolean {
@@ -346,7 +310,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       isUnfinished: metadata.restore.unfinished !== undefined,
       recovery: this.#recovery,
     });
-    if (verdict.kind !== 'fine') this.#noteRefused(heartbeat, url);
+    if (verdict.kind !== 'fine') this.refused.note(heartbeat, url);
     if (verdict.kind === 'recovery') {
       if (this.#recovery === undefined) logger.error(verdict.message, { hint: verdict.hint });
       this.#recovery = verdict.message;
@@ -355,14 +319,6 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       const kind = verdict.kind === 'recovery' ? 'in-recovery' : 'wrong-cluster';
       throw new StoreError(kind, verdict.message, { hint: verdict.hint });
     }
-  }
-
-  #noteRefused({ nodeId, name, clusterId, epoch, journal }: Heartbeat, url: string): void {
-    if (!this.#refused.has(nodeId)) {
-      if (this.#refused.size >= refusedMax) return;
-      this.#newcomerAtMonotonicMs = this.#deps.clock.monotonic();
-    }
-    this.#refused.set(nodeId, { id: nodeId, name, url, clusterId, epoch, journal });
   }
 
   /** A known id from a new address is believed when the old address no longer answers for it (design: node identity). */

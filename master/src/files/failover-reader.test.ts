@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import { type BlobId, type NodeId, StoreError } from '@dfs/shared';
-import { bytesOf, patternBytes } from '@dfs/shared/testing';
+import { bytesOf, patternBytes, seededRandom } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { seededRandom } from '../replication/test-fixtures.ts';
 import type { FileInfo } from './file-types.ts';
 import { TestCluster, type TestClusterOptions } from './test-cluster.ts';
 import type { TestNode } from './test-nodes.ts';

@@ -6,11 +6,11 @@ import {
   FakeClock,
   type RecordedLine,
   recordingLogger,
+  seededRandom,
   temporaryDirectory,
 } from '@dfs/shared/testing';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { openMetadataRepository } from '../metadata/open-metadata-repository.ts';
-import { seededRandom } from '../replication/test-fixtures.ts';
 import { BlobsInUse } from './blobs-in-use.ts';
 import { createFileService } from './file-service.ts';
 import {

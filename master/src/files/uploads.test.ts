@@ -1,9 +1,8 @@
 import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { type NodeId, StoreError, type StoreErrorKind } from '@dfs/shared';
-import { md5Of, patternBytes } from '@dfs/shared/testing';
+import { md5Of, patternBytes, seededRandom } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { seededRandom } from '../replication/test-fixtures.ts';
 import { pathOf, requestOf, TestCluster, type TestClusterOptions } from './test-cluster.ts';
 
 const clusters: TestCluster[] = [];

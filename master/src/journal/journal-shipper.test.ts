@@ -1,8 +1,7 @@
-import { eventually, linesOfRecords, makeJournalRecords } from '@dfs/shared/testing';
+import { eventually, linesOfRecords, makeJournalRecords, seededRandom } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import { bind, bindRequest, path } from '../metadata/testing/metadata-fixtures.ts';
-import { seededRandom } from '../replication/test-fixtures.ts';
 import { rebuildFrom, rowsOf, type TestKeeper, TestShipping } from './testing/test-shipping.ts';
 
 let shipping: TestShipping;

@@ -116,6 +116,18 @@ describe('a node that is drained', () => {
   });
 });
 
+/** Rounds until rebalancing ended by itself; `check` must hold after each. */
+async function rebalanceToTheEnd(check: () => Promise<void> = async () => {}): Promise<void> {
+  const { rebalance } = cluster.repair;
+  rebalance.start();
+  for (let round = 0; round < 300 && rebalance.isBusy; round += 1) {
+    await cluster.round();
+    await cluster.collector.step();
+    await check();
+  }
+  expect(rebalance.isBusy).toBe(false);
+}
+
 describe('rebalancing', () => {
   it('fills a new node twice as large, without a file having a copy less for a moment, and ends by itself', async () => {
     cluster = await TestCluster.start({ nodes: 0 });
@@ -127,14 +139,8 @@ describe('rebalancing', () => {
     const large = cluster.addNode({ capacityBytes: 40_000 });
     await cluster.settle();
     expect(large.store.ids).toEqual([]);
+    await rebalanceToTheEnd(() => expectReadable(blobs, 2));
     const { rebalance } = cluster.repair;
-    rebalance.start();
-    for (let round = 0; round < 300 && rebalance.isBusy; round += 1) {
-      await cluster.round();
-      await cluster.collector.step();
-      await expectReadable(blobs, 2);
-    }
-    expect(rebalance.isBusy).toBe(false);
     const spread = spreadOf(cluster.directory.snapshots());
     expect(spread).toBeLessThanOrEqual(spreadMax);
     const progress = rebalance.progress(cluster.directory.snapshots());
@@ -157,11 +163,7 @@ describe('rebalancing', () => {
     const blobs = await putMany(() => [east, west], 50);
     const west2 = cluster.addNode({ capacityBytes: 10_000, zone: 'west' });
     await cluster.settle();
-    cluster.repair.rebalance.start();
-    for (let round = 0; round < 300 && cluster.repair.rebalance.isBusy; round += 1) {
-      await cluster.round();
-      await cluster.collector.step();
-    }
+    await rebalanceToTheEnd();
     expect(east.store.ids).toHaveLength(50);
     expect(Math.abs(west.store.ids.length - west2.store.ids.length)).toBeLessThanOrEqual(6);
     for (const blobId of blobs) expect(cluster.holdersOf(blobId)).toContain(0);
@@ -177,15 +179,10 @@ describe('rebalancing', () => {
     const west = cluster.addNode({ capacityBytes: 20_000, zone: 'west' });
     const north = cluster.addNode({ capacityBytes: 20_000, zone: 'north' });
     await cluster.settle();
-    const { rebalance } = cluster.repair;
-    rebalance.start();
-    for (let round = 0; round < 300 && rebalance.isBusy; round += 1) {
-      await cluster.round();
-      await cluster.collector.step();
+    await rebalanceToTheEnd(async () => {
       await expectReadable(blobs, 2);
       await expectReadable(empty, 3);
-    }
-    expect(rebalance.isBusy).toBe(false);
+    });
     const zoneAt = cluster.directory.nodes.map((node) =>
       node === west ? 'west' : node === north ? 'north' : 'east',
     );

@@ -20,6 +20,7 @@ import {
   md5Of,
   patternBytes,
   recordingLogger,
+  seededRandom,
   temporaryDirectory,
 } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -31,7 +32,6 @@ import { InventoryCheck } from './inventory-check.ts';
 import { LeasedReplicationQueue } from './leased-replication-queue.ts';
 import { placeBlob } from './placement.ts';
 import { RepairLoop } from './repair-loop.ts';
-import { seededRandom } from './test-fixtures.ts';
 
 const nodeTimeoutMs = 15_000;
 const replaceAfterMs = 60_000;

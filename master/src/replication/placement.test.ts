@@ -1,7 +1,8 @@
 import type { NodeState } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { placeBlob } from './placement.ts';
-import { makeNode, seededRandom } from './test-fixtures.ts';
+import { makeNode } from './test-fixtures.ts';
 
 const random = seededRandom(1);
 const draws = 20_000;

@@ -1,8 +1,9 @@
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies } from '../metadata/metadata-repository.ts';
 import { chooseDonor, type Move, planMoves, spreadMax, spreadOf } from './rebalance-plan.ts';
-import { makeBlob, makeNode, seededRandom } from './test-fixtures.ts';
+import { makeBlob, makeNode } from './test-fixtures.ts';
 
 /** A node with so much of its room used. */
 const node = (usedBytes: number, roomBytes = 1_000, more: Partial<NodeSnapshot> = {}) =>

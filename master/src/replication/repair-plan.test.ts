@@ -1,8 +1,9 @@
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies, CopyChange, Replica } from '../metadata/metadata-repository.ts';
 import { planRepair, type RepairFacts } from './repair-plan.ts';
-import { makeBlob, makeNode, seededRandom } from './test-fixtures.ts';
+import { makeBlob, makeNode } from './test-fixtures.ts';
 
 const replaceAfterMs = 60_000;
 const lost = { state: 'down', silentForMs: replaceAfterMs } as const;

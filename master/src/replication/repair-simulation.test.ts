@@ -1,7 +1,7 @@
 import { type BlobId, parseFilePath } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { gcGraceMs, TestCluster, type TestNode } from './test-cluster.ts';
-import { seededRandom } from './test-fixtures.ts';
 
 interface LiveFile {
   readonly path: string;

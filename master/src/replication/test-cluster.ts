@@ -19,6 +19,7 @@ import {
   md5Of,
   patternBytes,
   recordingLogger,
+  seededRandom,
   temporaryDirectory,
 } from '@dfs/shared/testing';
 import type { NodeDirectory, NodeSnapshot } from '../cluster/node-directory.ts';
@@ -31,7 +32,7 @@ import { InventoryCheck } from './inventory-check.ts';
 import { LeasedReplicationQueue } from './leased-replication-queue.ts';
 import { RepairLoop } from './repair-loop.ts';
 import type { ReplicationQueue } from './replication-queue.ts';
-import { makeNode, seededRandom } from './test-fixtures.ts';
+import { makeNode } from './test-fixtures.ts';
 
 export const nodeTimeoutMs = 15_000;
 export const replaceAfterMs = 60_000;

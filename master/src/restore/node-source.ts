@@ -1,6 +1,6 @@
 import type { SecureContext } from 'node:tls';
 import { type ClusterKeyring, HttpBlobStore } from '@dfs/shared/cluster';
-import type { HeardNode } from '../cluster/heartbeat-node-directory.ts';
+import type { HeardNode } from '../cluster/refused-nodes.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { RestoreSource } from './restore-source.ts';
 

@@ -10,5 +10,6 @@ export * from './memory-blob-store.ts';
 export * from './memory-journal.ts';
 export * from './memory-node.ts';
 export * from './recording-logger.ts';
+export * from './seeded-random.ts';
 export * from './servers.ts';
 export * from './temporary-directory.ts';

@@ -5,6 +5,7 @@ import {
   linesOfRecords,
   makeJournalRecord,
   makeSnapshot,
+  seededRandom,
   temporaryDirectory,
 } from '@dfs/shared/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -15,14 +16,7 @@ const rounds = 8;
 
 /** DFS_SIMULATION_SEED repeats the sizes and counts of a failure; when exactly the kill lands is the machine's own. */
 const seed = Number(process.env['DFS_SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-let state = seed >>> 0;
-/** In [0, 1) (mulberry32). */
-function random(): number {
-  state = (state + 0x6d2b79f5) >>> 0;
-  let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-}
+const random = seededRandom(seed);
 
 let master: FakeMaster;
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { FaultyNodeProxy } from './faulty-node-proxy.ts';
@@ -183,9 +183,35 @@ export class SeparatePrograms extends Store {
 
   /** The master dies at once and is started again on its database, at its old ports. */
   async restartMaster(): Promise<void> {
+    await this.#killMaster();
+    await this.#startMaster();
+  }
+
+  /** The same, but its database is deleted in between. Resolves when the nodes told the new one that it is not theirs. */
+  async loseDatabase(): Promise<void> {
+    await this.#killMaster();
+    const lost = readdirSync(this.masterDir).filter((name) => name.startsWith('metadata'));
+    if (lost.length === 0) throw new Error(`${this.masterDir} holds no database.`);
+    for (const name of lost) rmSync(join(this.masterDir, name));
+    await this.#startMaster();
+    await this.waitForRecovery();
+  }
+
+  /** Resolves when the master waits for a database. */
+  async waitForRecovery(): Promise<void> {
+    await waitUntil('the master to notice', async () => {
+      const { health } = await this.status();
+      return health === 'recovery';
+    });
+  }
+
+  async #killMaster(): Promise<void> {
     const [pid] = childrenOf(this.master.pid);
     if (pid !== undefined) process.kill(pid, 'SIGKILL');
     await this.master.finished;
+  }
+
+  async #startMaster(): Promise<void> {
     const portOf = (url: string) => new URL(url).port;
     const ports = ['--port', portOf(this.url), '--management-port', portOf(this.managementUrl)];
     this.master = startDfs(['master', '--data', this.masterDir, ...ports], {

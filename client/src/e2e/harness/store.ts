@@ -142,6 +142,15 @@ export abstract class Store {
     }
   }
 
+  /** Resolves once every node that keeps the journal has all of it. */
+  waitUntilShipped(): Promise<unknown> {
+    return waitUntil('the journal to be shipped', async () => {
+      const { text } = await this.send({ path: '/metrics' });
+      const lags = [...text.matchAll(/^dfs_journal_lag_records\{.*\} (\d+)$/gm)];
+      return lags.length > 0 && lags.every(([, count]) => count === '0');
+    });
+  }
+
   /** Resolves once every copy that is wanted is stored and nothing waits to be dropped. */
   waitForAllCopies(wait: WaitOptions = {}): Promise<StatusAnswer> {
     return waitUntil(

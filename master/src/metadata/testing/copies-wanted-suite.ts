@@ -1,6 +1,6 @@
 import { type BlobId, newFileId } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../replication/test-fixtures.ts';
 import type { BindRequest, MetadataRepository } from '../metadata-repository.ts';
 import { expectNoContradictions } from './invariants.ts';
 import {

@@ -1,6 +1,6 @@
 import { namesOf, pathMaxBytes, StoreError } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
-import { seededRandom } from '../../replication/test-fixtures.ts';
 import type { MetadataRepository } from '../metadata-repository.ts';
 import type { CopyRequest, WalkedEntry } from '../working-tree.ts';
 import { expectNoContradictions } from './invariants.ts';

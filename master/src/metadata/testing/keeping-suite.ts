@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { StoreError } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import type { Image } from '../journal.ts';
 import type { NodeRecord } from '../metadata-repository.ts';
@@ -17,7 +18,6 @@ import {
   path,
 } from './metadata-fixtures.ts';
 import type { MetadataHarness, OpenMetadata } from './metadata-harness.ts';
-import { randomOf } from './random-suite.ts';
 
 /** What outlives a process, and what is kept about the whole. */
 export function describeKeeping(open: OpenMetadata): void {
@@ -280,7 +280,7 @@ async function changeEverything(
   clock: MetadataHarness['clock'],
 ): Promise<void> {
   // Always the same ones.
-  const random = randomOf(7);
+  const random = seededRandom(7);
   const below = (limit: number) => Math.floor(random() * limit);
   for (let n = 0; n < 150; n += 1) {
     const at = path(`/${below(3)}/${below(7)}`);

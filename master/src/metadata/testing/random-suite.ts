@@ -1,4 +1,5 @@
 import { type BlobId, newFileId, StoreError } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { expect, it } from 'vitest';
 import type { BindRequest } from '../metadata-repository.ts';
 import { expectNoContradictions } from './invariants.ts';
@@ -25,7 +26,7 @@ export function describeRandomWrites(open: OpenMetadata): void {
     'keeps its tables free of contradictions under any mixture of writes',
     onNewDatabase(open, async (harness) => {
       const seed = Math.floor(Math.random() * 2 ** 31);
-      const writes = new RandomWrites(harness, randomOf(seed));
+      const writes = new RandomWrites(harness, seededRandom(seed));
       for (let round = 0; round < rounds; round += 1) {
         await Promise.all(Array.from({ length: operationsPerRound }, () => writes.one()));
         harness.clock.advance(7);
@@ -37,17 +38,6 @@ export function describeRandomWrites(open: OpenMetadata): void {
       expect(await writes.seen(), `seed ${seed}`).toEqual(remembered);
     }),
   );
-}
-
-/** mulberry32: the same numbers for the same seed. */
-export function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 export class RandomWrites {

@@ -7,6 +7,7 @@ import {
   type SnapshotLine,
   type StoredBlob,
 } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { expect, it } from 'vitest';
 import type { MetadataRepository, NamedFile } from '../metadata-repository.ts';
 import type { FoundFile } from '../restore/restore-types.ts';
@@ -25,7 +26,7 @@ import {
   path,
 } from './metadata-fixtures.ts';
 import type { MetadataHarness, OpenMetadata } from './metadata-harness.ts';
-import { RandomWrites, randomOf } from './random-suite.ts';
+import { RandomWrites } from './random-suite.ts';
 import { linesIn } from './snapshot-suite.ts';
 
 /** Rebuilding a database from what left another one. */
@@ -36,7 +37,7 @@ export function describeRestores(open: OpenMetadata): void {
       const seed = Number(
         process.env['DFS_SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31),
       );
-      const writes = new RandomWrites(live, randomOf(seed));
+      const writes = new RandomWrites(live, seededRandom(seed));
       const round = () => Promise.all(Array.from({ length: 12 }, () => writes.one()));
       for (let i = 0; i < 15; i += 1) await round();
       const lines: SnapshotLine[] = [];

@@ -1,10 +1,10 @@
 import { type EntryId, StoreError } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { expect, it } from 'vitest';
 import type { TrashedEntry } from '../tree-changes.ts';
 import { expectNoContradictions } from './invariants.ts';
 import { bindRequest, onNewDatabase, path } from './metadata-fixtures.ts';
 import type { MetadataHarness, OpenMetadata } from './metadata-harness.ts';
-import { randomOf } from './random-suite.ts';
 import { type ModelItem, Refused, TreeModel, type TreeOperation, usageOf } from './tree-model.ts';
 
 const rounds = 25;
@@ -20,7 +20,7 @@ export function describeTreeAgainstModel(open: OpenMetadata): void {
     'is after any concurrent writes what it would be after one write at a time',
     onNewDatabase(open, async (harness) => {
       const seed = Math.floor(Math.random() * 2 ** 31);
-      const run = new ModelRun(harness, randomOf(seed));
+      const run = new ModelRun(harness, seededRandom(seed));
       for (let round = 0; round < rounds; round += 1) {
         await run.round(`seed ${seed}, round ${round}`);
         if (round % 5 === 4) await expectNoContradictions(harness, `seed ${seed}, round ${round}`);

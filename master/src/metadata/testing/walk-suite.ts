@@ -1,6 +1,6 @@
 import type { FilePath } from '@dfs/shared';
+import { seededRandom } from '@dfs/shared/testing';
 import { expect, it } from 'vitest';
-import { seededRandom } from '../../replication/test-fixtures.ts';
 import type { MetadataRepository } from '../metadata-repository.ts';
 import type { WalkedEntry } from '../working-tree.ts';
 import {
