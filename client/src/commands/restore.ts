@@ -34,7 +34,7 @@ export async function restore({ api }: Session, options: RestoreOptions): Promis
     throw error instanceof StoreError ? error : api.failure(error);
   });
   if (options.json) printJson(report);
-  else printReport(report);
+  else for (const line of restoreLines(report)) print(line);
 }
 
 async function backupOf(file: string) {
@@ -95,63 +95,74 @@ const baseTexts: Readonly<Record<RestoreReport['base'], string>> = {
   blobs: 'what the blobs say of themselves',
 };
 
-function printReport(report: RestoreReport): void {
+/** The report for people, a line each. */
+export function restoreLines(report: RestoreReport): string[] {
   const { journal } = report;
-  print(
+  const records = journal.records > 0 ? `, and ${journal.records} later changes` : '';
+  const until = journal.at === undefined ? '' : `, up to ${timeText(journal.at)}`;
+  return [
     report.into === undefined
       ? `The database is rebuilt: cluster ${report.clusterId}, epoch ${report.epoch}.`
       : `Written into ${shown(report.into)}; the database was left as it is.`,
-  );
-  print(
     `files       ${report.files} in ${report.directories} directories, ${bytesText(report.bytes)}`,
+    `took        ${report.seconds} s`,
+    `from        ${baseTexts[report.base]}${records}${until}`,
+    ...report.nodes.map(nodeLine),
+    ...pathLines('No copy found yet of', report.withoutCopy),
+    ...(report.base === 'blobs'
+      ? []
+      : pathLines(
+          'Newer than the journal, known from their blobs alone: each may have been moved or deleted since',
+          report.found,
+        )),
+    ...pathLines('Had several contents, the others are in the trash', report.contested),
+    ...doubtfulLines(report.doubtful),
+    ...unknownLines(report.unknownBlobs),
+    ...differenceLines(report.differences),
+    ...(report.warnings.length > 0 ? ['', 'To know:'] : []),
+    ...report.warnings.map((warning) => `  ${shown(warning)}`),
+  ];
+}
+
+const nodeLine = ({ name, url, blobs, problem }: RestoreReport['nodes'][number]) =>
+  `node        ${shown(name)} at ${shown(url)}: ${problem === undefined ? `${blobs} blobs` : shown(problem)}`;
+
+const unknownLines = (blobs: number) =>
+  blobs === 0
+    ? []
+    : [
+        '',
+        `${blobs} blobs of deleted files and unfinished uploads were left as they are on the nodes.`,
+      ];
+
+const differenceLines = (differences: RestoreReport['differences']) =>
+  differences === undefined
+    ? []
+    : [
+        ...pathLines('Only in the database', differences.onlyInDatabase),
+        ...pathLines('Only on the nodes', differences.onlyOnNodes),
+        ...pathLines('Different', differences.different),
+      ];
+
+const doubtfulLines = ({ count, files }: RestoreReport['doubtful']) =>
+  listedLines(
+    'Put below /.restored/',
+    count,
+    files.map(({ path, why }) => `${shown(path)}  ${shown(why)}`),
   );
-  print(`took        ${report.seconds} s`);
-  const records = journal.records > 0 ? `, and ${journal.records} later changes` : '';
-  const until = journal.at === undefined ? '' : `, up to ${timeText(journal.at)}`;
-  print(`from        ${baseTexts[report.base]}${records}${until}`);
-  for (const { name, url, blobs, problem } of report.nodes) {
-    print(
-      `node        ${shown(name)} at ${shown(url)}: ${problem === undefined ? `${blobs} blobs` : shown(problem)}`,
-    );
-  }
-  printPaths('No copy found yet of', report.withoutCopy);
-  if (report.base !== 'blobs') {
-    printPaths(
-      'Newer than the journal, known from their blobs alone: each may have been moved or deleted since',
-      report.found,
-    );
-  }
-  printPaths('Had several contents, the others are in the trash', report.contested);
-  if (report.doubtful.count > 0) {
-    print(`\nPut below /.restored/ (${report.doubtful.count}):`);
-    for (const { path, why } of report.doubtful.files.slice(0, pathsShown)) {
-      print(`  ${shown(path)}  ${shown(why)}`);
-    }
-    printMore(report.doubtful.count);
-  }
-  if (report.unknownBlobs > 0) {
-    print(
-      `\n${report.unknownBlobs} blobs of deleted files and unfinished uploads were left as they are on the nodes.`,
-    );
-  }
-  if (report.differences) {
-    printPaths('Only in the database', report.differences.onlyInDatabase);
-    printPaths('Only on the nodes', report.differences.onlyOnNodes);
-    printPaths('Different', report.differences.different);
-  }
-  if (report.warnings.length > 0) print('\nTo know:');
-  for (const warning of report.warnings) print(`  ${shown(warning)}`);
-}
 
-const pathsShown = 20;
+const pathLines = (what: string, { count, paths }: RestoredPaths) =>
+  listedLines(what, count, paths.map(shown));
 
-function printPaths(what: string, { count, paths }: RestoredPaths): void {
-  if (count === 0) return;
-  print(`\n${what} (${count}):`);
-  for (const path of paths.slice(0, pathsShown)) print(`  ${shown(path)}`);
-  printMore(count);
-}
+const listedMax = 20;
 
-function printMore(count: number): void {
-  if (count > pathsShown) print(`  … and ${count - pathsShown} more (--json shows more)`);
+/** A heading and the first of so many; nothing of none. */
+function listedLines(what: string, count: number, items: readonly string[]): string[] {
+  if (count === 0) return [];
+  return [
+    '',
+    `${what} (${count}):`,
+    ...items.slice(0, listedMax).map((item) => `  ${item}`),
+    ...(count > listedMax ? [`  … and ${count - listedMax} more (--json shows more)`] : []),
+  ];
 }

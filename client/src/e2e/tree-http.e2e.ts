@@ -441,4 +441,23 @@ describe('without a trash', () => {
     await cluster.waitUntilTidy();
     expect(await tree.find('/')).toEqual(['/e']);
   });
+
+  it('what a copy replaces too: a file, and a directory with all that is in it', async () => {
+    const gone = ['/over/file', '/over/dir/a', '/over/dir/sub/b'];
+    for (const path of [...gone, '/new/x/y']) await cluster.store(path, contentOf(path, 10_000));
+    await cluster.waitForCopies(gone, 2);
+    const blobs = new Set((await Promise.all(gone.map(tree.blobsOf))).flatMap((each) => [...each]));
+    expect(await tree.onDisk(blobs)).toBe(6);
+    expect(await tree.copy('/new/x/y', '/over/file')).toBe(204);
+    expect(await tree.copy('/new/x', '/over/dir')).toBe(204);
+    expect(await tree.trash('/')).toEqual([]);
+    await waitUntil(
+      'the disks to be free of what was replaced',
+      async () => (await tree.onDisk(blobs)) === 0,
+    );
+    expect(await tree.find('/over')).toEqual(['/over/dir/y', '/over/file']);
+    for (const path of await tree.find('/over')) {
+      expect((await cluster.get(path)).body.equals(contentOf('/new/x/y', 10_000))).toBe(true);
+    }
+  });
 });

@@ -115,6 +115,21 @@ describe('the client', () => {
     expect(heard[0]?.headers).toMatchObject({ depth: '0', overwrite: 'T', destination: '/fs/b' });
   });
 
+  it.each([
+    ['nothing', ''],
+    ['no part', '<?xml version="1.0"?><D:multistatus xmlns:D="DAV:"/>'],
+    ['the page of a proxy', '<html><body>Multi-Status</body></html>'],
+    ['a part without a path', '<D:response><D:status>HTTP/1.1 507 No</D:status></D:response>'],
+    ['a path elsewhere', '<D:response><D:href>/other/b</D:href></D:response>'],
+    ['a path that is none', '<D:response><D:href>/fs/%ff</D:href></D:response>'],
+  ])('takes a copy of which parts failed for none when the answer holds %s', async (_, xml) => {
+    const { client } = await serve(says(207, xml));
+    await expect(client.copy('/a', '/b')).rejects.toMatchObject({
+      kind: 'internal',
+      message: expect.stringContaining('only a part'),
+    });
+  });
+
   it('removes what is expected, for good when asked', async () => {
     const { client, heard } = await serve(says(204, ''));
     await client.remove('/a', { expect: 'empty-directory', trash: false });

@@ -100,7 +100,10 @@ export class DfsClient {
     return { isNew: status === 201 };
   }
 
-  /** Copies rows, not bytes. `recursive: false` of a directory makes an empty one; `ifMatch`: only while the source has this MD5. */
+  /**
+   * Copies rows, not bytes. `recursive: false` of a directory makes an empty one; `ifMatch`: only while the source has this MD5. Rejects with `internal` when parts failed and the
+   * answer does not tell which.
+   */
   async copy(
     from: string,
     to: string,

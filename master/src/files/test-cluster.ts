@@ -52,6 +52,7 @@ export class TestCluster {
   readonly files: FileService;
 
   readonly #remove: () => Promise<void>;
+  readonly #makeFiles: (changes: Partial<FileServiceConfig>) => FileService;
 
   private constructor(parts: Parts, options: TestClusterOptions) {
     const { metadata, clock } = parts;
@@ -63,30 +64,39 @@ export class TestCluster {
     this.nodes = options.makeNodes?.(clock) ?? new TestNodes(clock);
     this.inUse = new BlobsInUse(this.clock);
     for (let i = 0; i < (options.nodes ?? 3); i += 1) this.nodes.add(options.capacityBytes);
-    this.files = createFileService({
-      metadata,
-      nodes: this.nodes,
-      replication: { hint: (jobs) => this.hints.push(...jobs) },
-      inUse: this.inUse,
-      clock,
-      logger,
-      random: seededRandom(options.seed ?? 1),
-      config: {
-        copies: 3,
-        minCopies: 1,
-        segmentBytes: 2 ** 30,
-        trashTtlMs: 86_400_000,
-        ...defaultFileServiceConfig,
-        ...options.config,
-      },
-      contentTypeOf: (name) => (name.endsWith('.txt') ? 'text/plain' : 'application/octet-stream'),
-      wait: async (ms, signal) => {
-        signal?.throwIfAborted();
-        this.waits.push(ms);
-        this.clock.advance(ms);
-      },
-      ...options.settings,
-    });
+    this.#makeFiles = (changes) =>
+      createFileService({
+        metadata,
+        nodes: this.nodes,
+        replication: { hint: (jobs) => this.hints.push(...jobs) },
+        inUse: this.inUse,
+        clock,
+        logger,
+        random: seededRandom(options.seed ?? 1),
+        config: {
+          copies: 3,
+          minCopies: 1,
+          segmentBytes: 2 ** 30,
+          trashTtlMs: 86_400_000,
+          ...defaultFileServiceConfig,
+          ...options.config,
+          ...changes,
+        },
+        contentTypeOf: (name) =>
+          name.endsWith('.txt') ? 'text/plain' : 'application/octet-stream',
+        wait: async (ms, signal) => {
+          signal?.throwIfAborted();
+          this.waits.push(ms);
+          this.clock.advance(ms);
+        },
+        ...options.settings,
+      });
+    this.files = this.#makeFiles({});
+  }
+
+  /** Another file service over the same database and nodes, as that of a master which was started anew with other settings. */
+  restarted(config: Partial<FileServiceConfig>): FileService {
+    return this.#makeFiles(config);
   }
 
   static async open(options: TestClusterOptions = {}): Promise<TestCluster> {

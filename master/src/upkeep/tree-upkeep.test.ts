@@ -1,4 +1,4 @@
-import type { NodeId } from '@dfs/shared';
+import type { EntryId, NodeId } from '@dfs/shared';
 import { recordingLogger } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { pathOf, TestCluster } from '../files/test-cluster.ts';
@@ -146,6 +146,38 @@ describe('the trash', () => {
         limit: 100,
       }),
     ).toBe(2);
+  });
+
+  it('that was switched off by a restart takes no more, and what it holds goes at the end of its time', async () => {
+    await put('/d/a');
+    await put('/f', 20);
+    await cluster.files.remove(pathOf('/d'));
+    cluster.clock.advance(1_000);
+    await put('/f', 30);
+    const files = cluster.restarted({ trashTtlMs: 0 });
+    upkeep = makeUpkeep();
+    await put('/from', 40);
+    const { signal } = new AbortController();
+    await files.copy({
+      ...{ from: pathOf('/from'), to: pathOf('/f'), overwrite: true, depth: 'infinity', signal },
+    });
+    await files.remove(pathOf('/from'));
+    await upkeep.step();
+    // What was promised to be kept for a day is, and nothing else.
+    expect((await trashed()).map(({ path, reason }) => [path, reason])).toEqual([
+      ['/f', 'replaced'],
+      ['/d', 'deleted'],
+    ]);
+    expect(await namesInTrash()).toBe(2);
+    cluster.clock.advance(dayMs - 1_000);
+    await upkeep.step();
+    expect((await trashed()).map(({ path }) => path)).toEqual(['/f']);
+    const [item] = await trashed();
+    await files.restoreFromTrash(item?.id as EntryId, { onConflict: 'rename' });
+    await files.remove(pathOf('/f (1)'));
+    await upkeep.step();
+    expect(await namesInTrash()).toBe(0);
+    expect(await cluster.metadata.counts()).toMatchObject({ files: 1, logicalBytes: 40 });
   });
 
   it('takes a large directory apart in bounded transactions', async () => {

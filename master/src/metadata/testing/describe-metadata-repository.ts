@@ -16,6 +16,7 @@ import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
 import { describeRestores } from './restore-suite.ts';
 import { describeSnapshots } from './snapshot-suite.ts';
+import { describeTouching } from './touch-suite.ts';
 import { describeTrash } from './trash-suite.ts';
 import { describeTreeAgainstModel } from './tree-model-suite.ts';
 import { describeTree } from './tree-suite.ts';
@@ -27,6 +28,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('the tree', () => describeTree(open));
     describe('walks', () => describeWalks(open));
     describe('binding', () => describeBinding(open));
+    describe('touching', () => describeTouching(open));
     describe('moving', () => describeMoving(open));
     describe('races', () => describeRaces(open));
     describe('copies', () => describeCopies(open));

@@ -304,6 +304,39 @@ export function describeFileFront(name: string, open: () => Promise<FileFront>):
       });
     });
 
+    describe('a condition on a directory, which has no entity tag and no time of change,', () => {
+      const past = `If-Unmodified-Since: ${new Date(0).toUTCString()}`;
+      const conditions: [string, boolean][] = [
+        ['If-Match: *', true],
+        ['If-Match: "x"', false],
+        ['If-None-Match: *', false],
+        ['If-None-Match: "x"', true],
+        [past, true],
+      ];
+      const methods = ['DELETE', 'MOVE', 'COPY'];
+      it.each(methods.flatMap((method) => conditions.map((each) => [method, ...each] as const)))(
+        'is judged: %s %s, done: %s',
+        async (method, header, isDone) => {
+          await put('/d/f', 'text');
+          const answer = await send(method, '/d/', to('/e'), header);
+          if (!isDone) expect(errorOf(answer)).toEqual([412, 'precondition-failed']);
+          else expect(answer.status).toBe(method === 'DELETE' ? 204 : 201);
+          expect(await get('/d/f')).toBe(isDone && method !== 'COPY' ? 404 : 'text');
+          expect(await get('/e/f')).toBe(isDone && method !== 'DELETE' ? 'text' : 404);
+        },
+      );
+
+      it.each(methods)('asks %s about its own path, not about what it replaces', async (method) => {
+        await put('/d/f', 'new');
+        await put('/e/f', 'old');
+        expect(await statusOf(method, '/nothing/', to('/e'), 'If-Match: *')).toBe(404);
+        expect(await statusOf(method, '/d/', to('/e'), 'If-None-Match: *')).toBe(412);
+        expect([await get('/d/f'), await get('/e/f')]).toEqual(['new', 'old']);
+        expect(await statusOf(method, '/d/', to('/e'), 'If-Match: *')).toBe(204);
+        expect(await get('/e/f')).toBe(method === 'DELETE' ? 'old' : 'new');
+      });
+    });
+
     describe('DELETE', () => {
       it('takes a directory with all that is in it', async () => {
         await put('/d/e/f', 'deep');
