@@ -116,7 +116,7 @@ export interface TreeChanges {
   emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number>;
   /** The same for the oldest items, with a transaction for each 1 000 too, until what they hold comes to so many bytes (of contents, not of their copies). */
   expireOldestTrash(bytes: number): Promise<{ readonly items: number; readonly bytes: number }>;
-  /** Takes what has expired apart: at most `limit` (and 1 000) names in a transaction. To be called until it is done. */
+  /** Takes what has expired apart: at most `limit` (and 1 000) names in a transaction, where a file counts as many as it has blobs and one of more than that goes by itself. To be called until it is done. */
   collectTrash(query: { nowMs: number; limit: number }): Promise<CollectedTrash>;
 
   /** Counts what came and went in at most `limit` directories, one step towards the root. Gives in how many; 0: every directory knows all that is below it. */

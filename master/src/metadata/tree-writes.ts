@@ -156,24 +156,45 @@ function upTo<Row extends { readonly size: number }>(bytes: number, rows: readon
 /** Half of the names are items at most, so that there is room for what is in them. */
 async function readPile(sql: Sql, nowMs: number, names: number): Promise<TrashPile> {
   const itemsMax = Math.floor(names / 2);
-  const rows = await sql.rows<{ id: EntryId; kind: EntryKind }>(
-    `select t.entry_id as id, e.kind from trash t join entries e on e.id = t.entry_id
+  const rows = await sql.rows<{ id: EntryId; kind: EntryKind; weight: number | string }>(
+    `select t.entry_id as id, e.kind, ${weight} as weight from trash t join entries e on e.id = t.entry_id
      where t.expires_at <= ? order by t.expires_at, t.entry_id limit ?`,
     [Math.round(nowMs), itemsMax],
   );
-  const directories = rows.filter(({ kind }) => kind === 'directory').map(({ id }) => id);
-  const childrenMax = names - rows.length;
-  const children =
-    directories.length === 0
+  const items = asMuchAs(itemsMax, rows);
+  const directories = items.taken.filter(({ kind }) => kind === 'directory').map(({ id }) => id);
+  const childrenMax = Math.max(0, names - items.weight);
+  const found =
+    directories.length === 0 || childrenMax === 0
       ? []
-      : await sql.rows<{ parent_id: EntryId; name: string }>(
-          `select parent_id, name from entries where parent_id in (${places(directories)}) limit ?`,
+      : await sql.rows<{ parent_id: EntryId; name: string; weight: number | string }>(
+          `select e.parent_id, e.name, ${weight} as weight from entries e where e.parent_id in (${places(directories)}) limit ?`,
           [...directories, childrenMax],
         );
+  const children = asMuchAs(childrenMax, found).taken;
   return {
-    items: rows.map(({ id }) => id),
+    items: items.taken.map(({ id }) => id),
     children: children.map((row) => ({ parentId: row.parent_id, name: row.name })),
-    hasAllItems: rows.length < itemsMax,
-    hasAllChildren: children.length < childrenMax,
+    hasAllItems: rows.length < itemsMax && items.taken.length === rows.length,
+    hasAllChildren: found.length < childrenMax && children.length === found.length,
   };
+}
+
+/** Of an entry `e`: as many rows go with a name as its content has blobs. */
+const weight = `(select count(*) from file_blobs b where b.file_id = e.file_id)`;
+
+/** The first of them, until they weigh so much together (each weighs one at least); one of any weight, since a file goes in one transaction. */
+function asMuchAs<Row extends { readonly weight: number | string }>(
+  most: number,
+  rows: readonly Row[],
+): { readonly taken: readonly Row[]; readonly weight: number } {
+  const taken: Row[] = [];
+  let sum = 0;
+  for (const row of rows) {
+    const weighs = Math.max(1, Number(row.weight));
+    if (taken.length > 0 && sum + weighs > most) break;
+    taken.push(row);
+    sum += weighs;
+  }
+  return { taken, weight: sum };
 }
