@@ -139,4 +139,58 @@ describe('one of four nodes that dies under load', () => {
     }
     await programs.waitForAllCopies({ withinMs: 90_000 });
   });
+
+  describe('whose nodes are put into two zones', () => {
+    const zones: Readonly<Record<string, string>> = {
+      'node-1': 'house',
+      'node-2': 'house',
+      'node-3': 'garage',
+      'node-4': 'garage',
+    };
+    /** The zones that hold a copy, one for each copy. */
+    const zonesOf = async (path: string) =>
+      (await programs.replicas(path)).map(({ node }) => zones[node.name]).sort();
+    const both = ['garage', 'house'];
+
+    it('shows them, and gives a new file a copy in each', async () => {
+      expect((await programs.dfs(['nodes'])).stdout).not.toMatch(/ZONE|house|garage/);
+      await Promise.all(
+        Object.entries(zones).map(async ([name, zone]) => {
+          const { program, dataDir, port } = programs.node(name);
+          await program.stop();
+          await programs.startNode({ name, dataDir, port, zone });
+        }),
+      );
+      await waitUntil('all zones to be known', async () =>
+        (await programs.nodes()).every(({ name, zone }) => zone === zones[name]),
+      );
+      const [heading, ...rows] = (await programs.dfs(['nodes'])).stdout.trimEnd().split('\n');
+      expect(heading).toMatch(/^NODE +STATE +ZONE +ADDRESS /);
+      const shown = rows.map((row) => row.split(/ {2,}/));
+      expect(Object.fromEntries(shown.map(([name, , zone]) => [name, zone]))).toEqual(zones);
+      const added = Array.from({ length: 12 }, (_, index) => `/added/${index}.bin`);
+      for (const path of added) await programs.store(path, contentOf(path, 5_000));
+      await programs.waitForCopies(added, 2);
+      for (const path of added) expect(await zonesOf(path), path).toEqual(both);
+    });
+
+    it('spreads what was stored before when it is told to rebalance, and loses nothing', async () => {
+      await programs.waitForAllCopies({ withinMs: 90_000 });
+      const kept = paths.slice(20);
+      const before = await Promise.all(kept.map(zonesOf));
+      expect(before.filter((held) => new Set(held).size === 1).length).toBeGreaterThan(0);
+      expect((await programs.dfs(['rebalance'])).code).toBe(0);
+      await until('rebalancing to end', ({ rebalance }) => !rebalance.running);
+      await programs.waitForAllCopies({ withinMs: 90_000 });
+      for (const path of kept) {
+        await waitUntil(`${path} to be in both zones alone`, async () => {
+          const held = await zonesOf(path);
+          if (held.join() === both.join()) return true;
+          throw new Error(held.join());
+        });
+        expect((await programs.get(path)).body.equals(contentOf(path, 20_000))).toBe(true);
+      }
+      expect((await programs.status()).rebalance.movedCopies).toBeGreaterThan(0);
+    });
+  });
 });

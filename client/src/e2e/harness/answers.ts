@@ -29,6 +29,7 @@ export interface NodeAnswer {
   readonly name: string;
   readonly url: string;
   readonly state: string;
+  readonly zone?: string;
   readonly free: number;
   readonly dataDir: string;
 }

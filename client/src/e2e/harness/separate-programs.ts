@@ -45,6 +45,7 @@ export interface NodeOptions {
   readonly port?: number;
   readonly proxied?: boolean;
   readonly key?: string;
+  readonly zone?: string;
 }
 
 /** A storage node that `dfs node` runs. */
@@ -252,6 +253,7 @@ export class SeparatePrograms extends Store {
       environment: {
         ...this.#programEnvironment,
         ...(options.key === undefined ? {} : { DFS_CLUSTER_KEY: options.key }),
+        ...(options.zone === undefined ? {} : { DFS_ZONE: options.zone }),
         ...(proxy ? { DFS_NODE_URL: proxy.url } : {}),
       },
     });
