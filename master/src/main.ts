@@ -96,7 +96,10 @@ async function wire(
   logger: Logger,
 ) {
   const { trust } = tls;
-  const nodes = new HeartbeatNodeDirectory({ metadata, clock, logger, keyring, trust, config });
+  const nodes = new HeartbeatNodeDirectory({
+    ...{ metadata, clock, logger, keyring, trust, config },
+    trustedNowMs: () => grace.trustedNowMs(),
+  });
   await nodes.start();
   const { redisUrl } = config;
   const leased = redisUrl === undefined ? new LeasedReplicationQueue({ clock }) : undefined;
@@ -201,6 +204,7 @@ async function wire(
     nodes,
     nodeAdmin,
     repair,
+    clockDoubt: () => grace.doubt(),
     journal,
     metrics,
     clock,

@@ -23,14 +23,6 @@ afterEach(async () => {
 
 const lookEveryMs = 20;
 
-const changed = (ring: ClusterKeyring) =>
-  new Promise<void>((resolve) => {
-    const forget = ring.onChange(() => {
-      forget();
-      resolve();
-    });
-  });
-
 async function watched(content: string) {
   await writeFile(file, content);
   keyring = await ClusterKeyring.read({ DFS_CLUSTER_KEY_FILE: file }, 'wait');
@@ -59,7 +51,7 @@ describe('the cluster keyring', () => {
     const ring = await ClusterKeyring.read({ DFS_CLUSTER_KEY_FILE: file }, 'wait');
     expect(ring.all()).toEqual(['new', 'old']);
     for (const key of ['new', 'old']) expect(ring.isOne(key)).toBe(true);
-    for (const key of ['', 'ne', 'new ', 'new\nold', 'other'])
+    for (const key of ['', 'ne', 'new ', 'new\nold', 'other', 'new'.repeat(10_000)])
       expect(ring.isOne(key), key).toBe(false);
     expect(ring.blobUrlKeys()).toEqual([deriveBlobUrlKey('new'), deriveBlobUrlKey('old')]);
   });
@@ -89,11 +81,9 @@ describe('the cluster keyring', () => {
   it('follows its file through a whole change of keys', async () => {
     const { ring } = await watched('old\n');
     for (const keys of [['old', 'new'], ['new', 'old'], ['new']]) {
-      const change = changed(ring);
       await writeFile(`${file}.next`, `${keys.join('\n')}\n`);
       await rename(`${file}.next`, file);
-      await change;
-      expect(ring.all()).toEqual(keys);
+      await eventually(() => ring.all()).toEqual(keys);
       expect(ring.blobUrlKeys()[0]).toEqual(deriveBlobUrlKey(keys[0] as string));
     }
     expect(ring.isOne('old')).toBe(false);
@@ -110,10 +100,8 @@ describe('the cluster keyring', () => {
     await eventually(() => warnings().length).toBe(3);
     expect(ring.all()).toEqual(['old', 'new']);
     expect(JSON.stringify(lines)).not.toContain('a secret');
-    const change = changed(ring);
     await writeFile(file, 'new');
-    await change;
-    expect(ring.all()).toEqual(['new']);
+    await eventually(() => ring.all()).toEqual(['new']);
     expect(warnings()).toHaveLength(3);
   });
 });

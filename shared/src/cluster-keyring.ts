@@ -30,7 +30,6 @@ const keysOf = (all: readonly string[]): Keys => ({
 export class ClusterKeyring {
   #keys: Keys;
   readonly #follower: FileFollower<FoundKeys> | undefined;
-  readonly #listeners = new Set<() => void>();
 
   private constructor(keys: readonly string[], file?: string) {
     this.#keys = keysOf(keys);
@@ -108,12 +107,6 @@ export class ClusterKeyring {
     return this.#keys.blobUrlKeys;
   }
 
-  /** Calls `listener` after each change, until what it gives is called. */
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
-  }
-
   /**
    * From now on the key file, if there is one, is looked at each second, and what it holds counts within two. A file that is gone or broken changes nothing and
    * is told in one line.
@@ -125,14 +118,12 @@ export class ClusterKeyring {
   /** Looks no more; the keys stay. */
   close(): void {
     this.#follower?.close();
-    this.#listeners.clear();
   }
 
   #change(found: FoundKeys, logger: Logger): void {
     if (linesOf(found) === linesOf({ keys: this.#keys.all })) return;
     this.#keys = keysOf(found.keys);
     logger.info('the cluster keys have changed', { accepted: found.keys.length });
-    for (const listener of [...this.#listeners]) listener();
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
 import type { BlobId, NodeId } from './ids.ts';
 
 /**
@@ -125,13 +125,6 @@ export function verifyBlobQuery(
   });
   if (!isRight) return undefined;
   return claims.expiresAtSeconds * 1000 + 60_000 >= nowMs ? claims : undefined;
-}
-
-/** A judge of secrets that are given as `expected`, in time that tells nothing of where they differ or how long they are. */
-export function secretJudge(expected: string): (given: string) => boolean {
-  const digestOf = (text: string) => createHash('sha256').update(text).digest();
-  const expectedDigest = digestOf(expected);
-  return (given) => timingSafeEqual(digestOf(given), expectedDigest);
 }
 
 /**

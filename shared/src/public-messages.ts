@@ -188,6 +188,8 @@ export interface StatusAnswer {
   readonly roomIsShort: boolean;
   readonly rebalance: RebalanceAnswer;
   readonly journal?: JournalAnswer;
+  /** There while the master's clock is in doubt, so that nothing expires: until it is no longer so far ahead of its nodes, or for so long. Seconds. */
+  readonly clock?: { readonly aheadOfNodes: number } | { readonly trustedIn: number };
 }
 
 /** `POST /api/v1/rebalance` `{cancel?}`, and a part of the status: of the last run when none is running. */

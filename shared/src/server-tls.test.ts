@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
+import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connect, type TLSSocket } from 'node:tls';
@@ -54,7 +55,7 @@ async function serve(handle: Parameters<ServerTls['createServer']>[1]) {
     server.closeAllConnections();
     server.close();
   });
-  return { tls, port };
+  return { tls, server, port };
 }
 
 /** The subject of the certificate that a new connection is shown; rejects when it cannot be trusted. */
@@ -122,6 +123,22 @@ describe('listeners with TLS', () => {
     expect(readTlsCa(read)).toBeUndefined();
     expect(() => read.finish()).toThrow('holds no certificate');
   });
+});
+
+describe('a server that ends its connections', () => {
+  it('also ends those that never began their handshake', async () => {
+    const { server, port } = await serve((_request, response) => response.end());
+    const mute = connectPlain(port, '127.0.0.1');
+    endings.push(() => mute.destroy());
+    const known = once(server, 'connection');
+    await once(mute, 'connect');
+    await known;
+    const closed = once(server, 'close');
+    const gone = once(mute, 'close');
+    server.close();
+    server.closeAllConnections();
+    await Promise.all([closed, gone]);
+  }, 5_000);
 });
 
 describe('an upload over TLS', () => {

@@ -6,6 +6,7 @@ import {
   type ServerOptions,
 } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { EnvironmentReader } from './environment.ts';
 import { type FileFault, FileFollower } from './file-follower.ts';
@@ -85,6 +86,7 @@ export class ServerTls {
     );
     this.#servers.add(server);
     server.once('close', () => this.#servers.delete(server));
+    endHandshakesWith(server);
     return server;
   }
 
@@ -109,6 +111,20 @@ export class ServerTls {
     }
     logger.info('the certificate has changed', { file: certFile });
   }
+}
+
+/** A connection that has not finished its handshake is unknown to `closeAllConnections`, and would keep a server from stopping until it times out. */
+function endHandshakesWith(server: TlsServer): void {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  const closeAll = server.closeAllConnections.bind(server);
+  server.closeAllConnections = () => {
+    closeAll();
+    for (const socket of sockets) socket.destroy();
+  };
 }
 
 async function readIdentity({ certFile, keyFile }: Files): Promise<Identity | FileFault> {

@@ -28,9 +28,14 @@ export function trustedCertificates(ca: string): string[] {
   return [...(getCACertificates?.('default') ?? rootCertificates), ca];
 }
 
-/** What connections to servers are checked with; undefined, for what Node.js trusts anyway, without `ca`. Made once, since that takes milliseconds. */
-export const tlsTrustOf = (ca: string | undefined): SecureContext | undefined =>
-  ca === undefined ? undefined : createSecureContext({ ca: trustedCertificates(ca) });
+let last: { readonly ca: string; readonly trust: SecureContext } | undefined;
+
+/** What connections to servers are checked with; undefined, for what Node.js trusts anyway, without `ca`. Made once for the same `ca`, since that takes milliseconds. */
+export function tlsTrustOf(ca: string | undefined): SecureContext | undefined {
+  if (ca === undefined) return undefined;
+  if (last?.ca !== ca) last = { ca, trust: createSecureContext({ ca: trustedCertificates(ca) }) };
+  return last.trust;
+}
 
 /** The same as an option of `tls.connect`, of an agent or of a pool. */
 export const trusting = (trust: SecureContext | undefined) =>

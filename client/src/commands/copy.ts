@@ -6,7 +6,7 @@ import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 import {
   endsOf,
-  isJustMade,
+  refuseJustMade,
   type Transfer,
   type TransferOptions,
   transfersOf,
@@ -22,8 +22,10 @@ interface Copying {
   readonly client: DfsClient;
   readonly options: CopyOptions;
   readonly failures: Failures;
-  /** From new name to old. */
-  readonly copied: Map<FilePath, FilePath>;
+  /** From new name to old, of all that something was copied to. */
+  readonly made: Map<FilePath, FilePath>;
+  /** New names of what was copied whole. */
+  readonly whole: Set<FilePath>;
 }
 
 /** `dfs cp`: copies files, and with `-r` directories, into which a directory of the same name is merged. Goes on after a failure. */
@@ -42,11 +44,19 @@ export async function copy(
     words,
     options,
   });
-  const copying: Copying = { session, client, options, failures, copied: new Map() };
+  const copying: Copying = {
+    session,
+    client,
+    options,
+    failures,
+    made: new Map(),
+    whole: new Set(),
+  };
   for (const transfer of transfers) {
-    if (!isJustMade(copying.copied, transfer, copying)) await copyOne(copying, transfer);
+    if (!refuseJustMade(copying.made, transfer, copying)) await copyOne(copying, transfer);
   }
-  if (options.json) printJson([...copying.copied].map(([to, from]) => ({ from, to })));
+  const { made, whole } = copying;
+  if (options.json) printJson([...whole].map((to) => ({ from: made.get(to), to })));
   failures.end();
 }
 
@@ -62,8 +72,10 @@ async function copyOne(copying: Copying, transfer: Transfer): Promise<void> {
     if (fromKind === 'directory' && toKind === 'directory') return await merge(copying, transfer);
     if (!(await isFree(copying, transfer, toKind !== undefined))) return;
     const names = `${namedInMessages(from.text)} -> ${namedInMessages(to.text)}`;
-    if (!(await copyWhole(copying, transfer, toKind !== undefined))) return;
-    copying.copied.set(to.path, from.path);
+    const outcome = await copyAll(copying, transfer, toKind !== undefined);
+    if (outcome !== 'nothing') copying.made.set(to.path, from.path);
+    if (outcome !== 'whole') return;
+    copying.whole.add(to.path);
     if (options.verbose && !options.json) print(names);
   } catch (error) {
     failures.add(error, (error as Error).message);
@@ -72,7 +84,8 @@ async function copyOne(copying: Copying, transfer: Transfer): Promise<void> {
 
 /** What is in the one also gets into the other, which keeps the rest. */
 async function merge(copying: Copying, { from, to }: Transfer): Promise<void> {
-  copying.copied.set(to.path, from.path);
+  copying.made.set(to.path, from.path);
+  copying.whole.add(to.path);
   for await (const { name } of copying.client.list(from.path)) {
     const child = (parent: Transfer['from']) => ({
       text: `${parent.text.replace(/\/$/, '')}/${name}`,
@@ -93,22 +106,22 @@ async function isFree(
   return isYes(await session.ask(`dfs cp: overwrite ${namedInMessages(to.text)}? `));
 }
 
-/** Resolves with whether it was copied, and whole; parts that failed are told. */
-async function copyWhole(
+/** Resolves with how much was copied; parts that failed are told. */
+async function copyAll(
   { client, options, failures }: Copying,
   { from, to }: Transfer,
   isTaken: boolean,
-): Promise<boolean> {
+): Promise<'whole' | 'parts' | 'nothing'> {
   const isCareful = options.onTaken === 'no-clobber' || options.onTaken === 'interactive';
   try {
     const result = await client.copy(from.path, to.path, { overwrite: isTaken || !isCareful });
     for (const { path, error } of result.failures) {
       failures.refuse('internal', `cannot copy to ${namedInMessages(path)}: ${error}`);
     }
-    return result.failures.length === 0;
+    return result.failures.length === 0 ? 'whole' : 'parts';
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    if (error.kind === 'precondition-failed' && options.onTaken === 'no-clobber') return false;
+    if (error.kind === 'precondition-failed' && options.onTaken === 'no-clobber') return 'nothing';
     const why = error.kind === 'conflict' ? whyNotTransferred(error) : reasonOf(error);
     const text = `cannot copy ${namedInMessages(from.text)} to ${namedInMessages(to.text)}: ${why}`;
     throw new StoreError(error.kind, text, {

@@ -6,7 +6,7 @@ import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
 import {
   endsOf,
-  isJustMade,
+  refuseJustMade,
   type Transfer,
   type TransferOptions,
   transfersOf,
@@ -32,7 +32,7 @@ export async function move(
   const moved = new Map<FilePath, FilePath>();
   for (const transfer of transfers) {
     const { from, to } = transfer;
-    if (isJustMade(moved, transfer, { failures, options })) continue;
+    if (refuseJustMade(moved, transfer, { failures, options })) continue;
     try {
       if (!(await moveOne({ session, client, options }, transfer))) continue;
       moved.set(to.path, from.path);

@@ -47,6 +47,13 @@ describe('the status', () => {
     expect(text({ health: 'healing', healing })).toContain('to go, none was made lately');
   });
 
+  it('says while nothing expires because of a clock', () => {
+    expect(text({ clock: { aheadOfNodes: 172_800 } })).toContain(
+      "clock     the master's clock is ahead of its nodes by 2 days: until they agree nothing expires",
+    );
+    expect(text({ clock: { trustedIn: 600 } })).toContain('for 10 min nothing expires');
+  });
+
   it('says that something cannot be read, and of how many blobs', () => {
     expect(text({ health: 'healing', blobsInDoubt: 3 })).toContain(
       '3 blobs have copies only on nodes that do not answer as they should',

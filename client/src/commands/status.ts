@@ -45,6 +45,7 @@ export function statusLines(answer: StatusAnswer, url: string): string[] {
     ...row('healing', healingLines(answer)),
     ...row('balance', balanceLines(answer)),
     ...row('journal', journalLines(answer)),
+    ...row('clock', clockLines(answer)),
     ...row('store', [`${url}, dfs ${answer.version}, cluster ${answer.clusterId}`]),
   ];
 }
@@ -131,6 +132,17 @@ function journalLines({ journal, nodes }: StatusAnswer): string[] {
         return error === undefined ? late : `${late}: ${shown(error)}`;
       }),
   ];
+}
+
+function clockLines({ clock }: StatusAnswer): string[] {
+  if (!clock) return [];
+  return 'aheadOfNodes' in clock
+    ? [
+        `the master's clock is ahead of its nodes by ${durationText(clock.aheadOfNodes)}: until they agree nothing expires, and no room is made from what was deleted`,
+      ]
+    : [
+        `the master's clock was set, or it was off: for ${durationText(clock.trustedIn)} nothing expires`,
+      ];
 }
 
 /** A heading and lines under each other; nothing without lines. */

@@ -31,10 +31,10 @@ export interface TransferEnds {
 }
 
 /**
- * True when an earlier transfer of the same call made the name, from new name to old in `made`: it is not overwritten. That is told as a failure, but with `-n`, which leaves
- * whatever is there.
+ * Whether this transfer is not to be done because an earlier one of the same call made the name (`made`: from new name to old). That is told as a failure, but
+ * not with `-n`, which leaves whatever is there.
  */
-export function isJustMade(
+export function refuseJustMade(
   made: ReadonlyMap<FilePath, FilePath>,
   { from, to }: Transfer,
   { failures, options }: Pick<Asked, 'failures' | 'options'>,

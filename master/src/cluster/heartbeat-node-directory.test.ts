@@ -6,7 +6,10 @@ import { ClusterKeyring } from '@dfs/shared/cluster';
 import { FakeClock, type RecordedLine, recordingLogger } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
-import { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
+import {
+  HeartbeatNodeDirectory,
+  type NodeDirectoryDependencies,
+} from './heartbeat-node-directory.ts';
 
 const clusterId = newClusterId();
 const config = { nodeTimeoutMs: 15_000, heartbeatEveryMs: 3_000 };
@@ -18,7 +21,7 @@ let lines: readonly RecordedLine[];
 let directory: HeartbeatNodeDirectory;
 const servers: Server[] = [];
 
-function makeDirectory(): HeartbeatNodeDirectory {
+function makeDirectory(more: Partial<NodeDirectoryDependencies> = {}): HeartbeatNodeDirectory {
   // Of the repository the directory needs these few.
   const metadata = {
     restore: {} as MetadataRepository['restore'],
@@ -38,6 +41,7 @@ function makeDirectory(): HeartbeatNodeDirectory {
     logger,
     keyring: ClusterKeyring.of(),
     config,
+    ...more,
   });
 }
 
@@ -122,6 +126,15 @@ describe('HeartbeatNodeDirectory', () => {
     clock.set(clock.now() + twoDaysMs);
     clock.advance(1_000);
     expect(directory.aheadOfNodesMs()).toBe(twoDaysMs);
+  });
+
+  it('writes down for a heartbeat the time that is trusted', async () => {
+    await directory.close();
+    const rightMs = clock.now() - 86_400_000;
+    directory = makeDirectory({ trustedNowMs: () => rightMs });
+    await directory.start();
+    await directory.heartbeat(heartbeatOf(), '');
+    expect([...saved.values()]).toMatchObject([{ lastHeartbeatAtMs: rightMs }]);
   });
 
   it('remembers the newest time at which a node was heard before a start', async () => {

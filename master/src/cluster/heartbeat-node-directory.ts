@@ -28,6 +28,8 @@ export interface NodeDirectoryDependencies {
   readonly keyring: ClusterKeyring;
   /** Checks the certificates of nodes; absent: what Node.js trusts anyway. */
   readonly trust?: SecureContext | undefined;
+  /** The time to write down for a heartbeat, ms since 1970: the next start compares its clock with it. Absent: that of the clock. */
+  readonly trustedNowMs?: () => number;
   readonly config: { readonly nodeTimeoutMs: number; readonly heartbeatEveryMs: number };
 }
 
@@ -359,7 +361,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       dataDir: heartbeat.dataDir,
       capacityBytes: heartbeat.capacityBytes,
       usedBytes: heartbeat.usedBytes,
-      lastHeartbeatAtMs: clock.now(),
+      lastHeartbeatAtMs: this.#deps.trustedNowMs?.() ?? clock.now(),
     };
     const node = known ?? this.#remember(record);
     const isMoved = node.record.url !== url;

@@ -1,4 +1,4 @@
-import type { BlobId } from '@dfs/shared';
+import { type BlobId, StoreError } from '@dfs/shared';
 import { afterEach, describe, expect, it } from 'vitest';
 import { spreadMax, spreadOf } from './rebalance-plan.ts';
 import { TestCluster, type TestNode } from './test-cluster.ts';
@@ -190,6 +190,28 @@ describe('rebalancing', () => {
     for (const blobId of blobs)
       expect(new Set(zonesOf(blobId)).size, zonesOf(blobId).join()).toBe(2);
     for (const blobId of empty) expect(zonesOf(blobId).sort()).toEqual(['east', 'north', 'west']);
+  });
+
+  it('gives up what cannot move, and goes on to even out the rest', async () => {
+    cluster = await TestCluster.start({ nodes: 0 });
+    const [a, b] = [1, 2].map(() => cluster.addNode({ capacityBytes: 10_000, zone: 'east' })) as [
+      TestNode,
+      TestNode,
+    ];
+    const stuck = await putMany(() => [a, b], 5);
+    await putMany(() => [a], 60);
+    await cluster.settle();
+    const west = cluster.addNode({ capacityBytes: 10_000, zone: 'west' });
+    await cluster.settle();
+    west.store.fault = (operation, id) => {
+      const isStuck = operation === 'pull' && id !== undefined && stuck.includes(id);
+      if (isStuck) throw new StoreError('no-room', 'No room for this one.');
+    };
+    await rebalanceToTheEnd(() => expectReadable(stuck, 2));
+    for (const blobId of stuck) expect(cluster.holdersOf(blobId)).toEqual([0, 1]);
+    expect(spreadOf(cluster.directory.snapshots())).toBeLessThanOrEqual(spreadMax);
+    const { replicas } = await cluster.metadata.counts();
+    expect(replicas).toEqual({ wanted: 0, stored: 70, corrupt: 0, dropping: 0 });
   });
 
   it('waits while a node is away, and lets what is on its way arrive when it is stopped', async () => {

@@ -121,6 +121,20 @@ describe('fsck', () => {
     expect(cluster.holdersOf(orphan)).toEqual([]);
   });
 
+  it('changes nothing by a page during which the clock was set back, and says which node it did not ask', async () => {
+    const missing = await stored(nodes.slice(0, 2));
+    nodes[1].store.lose(missing);
+    cluster.pass(60_000);
+    const before = await stateOf([missing]);
+    afterInventory = async () => cluster.clock.set(cluster.clock.now() - 30_000);
+    const { findings, summary } = await check(true);
+    expect(findings).toEqual([]);
+    expect(summary.notAsked).toMatchObject([{ id: nodes[1].id }]);
+    expect(await stateOf([missing])).toEqual(before);
+    afterInventory = undefined;
+    expect(problemsOf((await check(true)).findings)).toEqual([['missing', missing, 1]]);
+  });
+
   it('names what no node holds any more', async () => {
     const lost = await stored(nodes.slice(0, 1));
     nodes[0].store.lose(lost);

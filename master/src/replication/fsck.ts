@@ -14,7 +14,7 @@ import type { NodeDirectory, NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies, MetadataRepository, Replica } from '../metadata/metadata-repository.ts';
 import type { GracePeriod } from './grace-period.ts';
 import { isReachable } from './node-silence.ts';
-import { type SteadyMoment, steadyMoment } from './steady-clock.ts';
+import { clockWasSet, type SteadyMoment, steadyMoment } from './steady-clock.ts';
 
 export interface FsckDependencies {
   readonly metadata: Pick<
@@ -229,6 +229,7 @@ class NodeCheck {
       inUpload: blobsInUse.uploadingNow(),
       mayDropEarlierEpochs: true,
     });
+    if (!asked.isSteady()) throw clockWasSet();
   }
 }
 

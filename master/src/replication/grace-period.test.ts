@@ -56,6 +56,36 @@ describe('GracePeriod', () => {
     expect(lines).toHaveLength(isHeld ? 1 : 0);
   });
 
+  it('has no wrong time written down, so that a restart within the grace time is held, too', () => {
+    const twoDaysMs = 2 * 86_400_000;
+    const clock = new FakeClock();
+    const rightMs = clock.now();
+    clock.set(rightMs + twoDaysMs);
+    let newestRecordedMs = rightMs;
+    for (let start = 0; start < 3; start += 1) {
+      const grace = new GracePeriod(clock, graceMs, { newestRecordedMs });
+      clock.advance(120_000);
+      expect(grace.endedBeforeMs()).toBe(0);
+      newestRecordedMs = grace.trustedNowMs();
+      expect(newestRecordedMs).toBe(rightMs + (start + 1) * 120_000);
+    }
+  });
+
+  it('writes down the time before a jump until the grace time is over', () => {
+    const clock = new FakeClock();
+    const grace = new GracePeriod(clock, graceMs);
+    clock.advance(10_000);
+    const rightMs = grace.trustedNowMs();
+    expect(rightMs).toBe(clock.now());
+    clock.set(clock.now() + 86_400_000);
+    clock.advance(5_000);
+    expect(grace.trustedNowMs()).toBe(rightMs + 5_000);
+    expect(grace.doubt()).toEqual({ restMs: graceMs });
+    clock.advance(graceMs);
+    expect(grace.doubt()).toBeUndefined();
+    expect(grace.trustedNowMs()).toBe(clock.now());
+  });
+
   it('trusts the clock of a first start, of which nothing is recorded', () => {
     const clock = new FakeClock();
     const grace = new GracePeriod(clock, graceMs, { newestRecordedMs: 0 });
@@ -72,6 +102,7 @@ describe('GracePeriod', () => {
       clock.advance(graceMs);
     }
     expect(lines).toHaveLength(1);
+    expect(grace.doubt()).toEqual({ aheadOfNodesMs: aheadMs });
     aheadMs = 1_000;
     expect(grace.endedBeforeMs()).toBe(clock.now() - graceMs);
   });

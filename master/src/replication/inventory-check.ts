@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BlobId, type Clock, type NodeId, StoreError } from '@dfs/shared';
+import type { BlobId, Clock, NodeId } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { InventoryFindings, MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { GracePeriod } from './grace-period.ts';
-import { steadyMoment } from './steady-clock.ts';
+import { clockWasSet, steadyMoment } from './steady-clock.ts';
 
 export interface InventoryCheckDependencies {
   readonly metadata: Pick<MetadataRepository, 'compareInventory'>;
@@ -82,7 +82,7 @@ export class InventoryCheck {
       inUpload: blobsInUse.uploadingNow(),
     });
     // Another look, from the beginning: rows that were left out may lie in this page.
-    if (!asked.isSteady()) throw new StoreError('unavailable', 'The clock was set meanwhile.');
+    if (!asked.isSteady()) throw clockWasSet();
     return { findings, next };
   }
 

@@ -2,7 +2,15 @@ import { seededRandom } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { BlobCopies } from '../metadata/metadata-repository.ts';
-import { chooseDonor, type Move, planMoves, spreadMax, spreadOf } from './rebalance-plan.ts';
+import {
+  chooseDonor,
+  type Move,
+  planMoves,
+  planSpread,
+  spreadMax,
+  spreadOf,
+  zoneDonors,
+} from './rebalance-plan.ts';
 import { makeBlob, makeNode } from './test-fixtures.ts';
 
 /** A node with so much of its room used. */
@@ -39,6 +47,44 @@ describe('chooseDonor', () => {
     const [full, empty] = [node(600), node(400)];
     const moves = [{ blobId: makeBlob([]).blobId, from: full.id, to: empty.id, sizeBytes: 90 }];
     expect(chooseDonor([full, empty], moves, new Set())).toBeUndefined();
+  });
+});
+
+describe('zones', () => {
+  const inZones = (...zones: readonly (string | undefined)[]) =>
+    zones.map((zone, at) => node(500 - 100 * at, 1_000, zone === undefined ? {} : { zone }));
+
+  it.each<[string, (string | undefined)[], number[]]>([
+    ['none', [undefined, undefined], []],
+    ['one', ['a', 'a'], []],
+    ['two', ['a', 'b', 'a'], [0, 1, 2]],
+    ['one, and a node without', ['a', 'a', undefined], [0, 1]],
+  ])('of which there are %s have donors where copies may share one', (_case, zones, donors) => {
+    const nodes = inZones(...zones);
+    expect(zoneDonors(nodes)).toEqual(donors.map((at) => nodes[at]?.id));
+  });
+
+  it.each<[string, (string | undefined)[], number[], number | undefined]>([
+    // The zone of each of four nodes, ever emptier; on which the blob lies; where it goes from the first.
+    ['that share one', ['a', 'a', 'b', 'b'], [0, 1], 3],
+    ['of which two share one, not to the other', ['a', 'a', 'b', 'b'], [0, 1, 2], undefined],
+    ['of which two share one, to a third', ['a', 'a', 'b', 'c'], [0, 1, 2], 3],
+    ['that share one, to a node without', ['a', 'a', 'a', undefined], [0, 1], 3],
+    ['of which others share one', ['c', 'a', 'a', 'b'], [0, 1, 2], undefined],
+    ['that are apart', ['a', 'b', 'c', 'c'], [0, 1], undefined],
+    ['on nodes without', [undefined, undefined, 'a', 'b'], [0, 1], undefined],
+  ])('get copies %s', (_case, zones, holders, expected) => {
+    const nodes = inZones(...zones);
+    const rows = holders.map((at) => ({ nodeId: (nodes[at] as NodeSnapshot).id }));
+    const [sized, empty] = [10, 0].map((sizeBytes) =>
+      makeBlob(rows, { copiesWanted: rows.length, sizeBytes }),
+    ) as [BlobCopies, BlobCopies];
+    const limits = { ...options, donor: (nodes[0] as NodeSnapshot).id };
+    const { moves } = planSpread([sized, empty], nodes, limits);
+    const to = expected === undefined ? [] : [nodes[expected]?.id, nodes[expected]?.id];
+    expect(moves.map((move) => move.to)).toEqual(to);
+    const hopeless = new Set([sized.blobId]);
+    expect(planSpread([sized], nodes, { ...limits, hopeless }).moves).toEqual([]);
   });
 });
 

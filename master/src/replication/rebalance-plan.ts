@@ -83,6 +83,8 @@ export interface MovePlan {
 interface PlanLimits {
   readonly donor: NodeId;
   readonly moving: readonly Move[];
+  /** Blobs whose move was given up: not again in this run. */
+  readonly hopeless?: ReadonlySet<BlobId>;
   readonly movesMax: number;
   readonly bytesMax: number;
 }
@@ -163,7 +165,7 @@ const isSettled = ({ replicas, copiesWanted }: BlobCopies) =>
 
 function planEach(
   blobs: readonly BlobCopies[],
-  { donor, moving, movesMax, bytesMax }: PlanLimits,
+  { donor, moving, hopeless, movesMax, bytesMax }: PlanLimits,
   fullness: Fullness,
   choice: {
     readonly isOver: () => boolean;
@@ -182,7 +184,7 @@ function planEach(
       busy += 1;
       continue;
     }
-    const to = choice.receiverOf(blob);
+    const to = hopeless?.has(blob.blobId) ? undefined : choice.receiverOf(blob);
     if (to === undefined) continue;
     const move = { blobId: blob.blobId, from: donor, to, sizeBytes: blob.sizeBytes };
     moves.push(move);

@@ -42,6 +42,10 @@ const settleMs = 10_000;
 /** A move that does not come about in this time is given up. */
 const moveMaxMs = 10 * 60_000;
 const failuresMax = 3;
+/** A run in which so many moves were given up ends: they are remembered. */
+const hopelessMax = 10_000;
+/** A step looks at so many pages in which nothing is to move: most blobs are where they belong. */
+const pagesPerStep = 20;
 
 interface MoveUnderWay extends Move {
   readonly blob: BlobCopies;
@@ -89,6 +93,8 @@ export class Rebalance {
   /** For copies that share a zone, and then for what makes nodes uneven. */
   #zoneSearch = new Search();
   #evenSearch = new Search();
+  /** Blobs whose move was given up in this run. */
+  readonly #hopeless = new Set<BlobId>();
   #isRunning = false;
   #movedCopies = 0;
   #movedBytes = 0;
@@ -128,6 +134,7 @@ export class Rebalance {
     this.#movedBytes = 0;
     this.#zoneSearch = new Search();
     this.#evenSearch = new Search();
+    this.#hopeless.clear();
     this.#deps.logger.info('rebalancing begins');
   }
 
@@ -143,7 +150,11 @@ export class Rebalance {
     if (!this.#isRunning) return [];
     // What is missing because of a node that is away is more urgent than an even look.
     if (!nodes.every(({ state }) => state === 'up' || state === 'draining')) return [];
-    return this.#begin(nodes);
+    for (let page = 0; page < pagesPerStep && this.#isRunning; page += 1) {
+      const begun = await this.#begin(nodes);
+      if (begun === undefined || begun.length > 0) return begun ?? [];
+    }
+    return [];
   }
 
   async #settle(nodes: readonly NodeSnapshot[], facts: RepairFacts): Promise<void> {
@@ -165,18 +176,19 @@ export class Rebalance {
     if (changes.length > 0) await metadata.changeCopies(changes, clock.now());
   }
 
-  async #begin(nodes: readonly NodeSnapshot[]): Promise<readonly BlobCopies[]> {
+  /** Begins to move what one page has to move; undefined when there is no page to look at now. */
+  async #begin(nodes: readonly NodeSnapshot[]): Promise<readonly BlobCopies[] | undefined> {
     const { metadata, clock } = this.#deps;
     const moving = [...this.#moves.values()];
     const underWay = moving.filter((move) => move.doneAtMs === undefined && !move.isDropping);
     const bytes = underWay.reduce((sum, move) => sum + move.sizeBytes, 0);
-    if (underWay.length >= movesMax || bytes >= bytesMax) return [];
+    if (underWay.length >= movesMax || bytes >= bytesMax) return undefined;
     const zoneDonor = zoneDonors(nodes).find((id) => !this.#zoneSearch.exhausted.has(id));
     const search = zoneDonor === undefined ? this.#evenSearch : this.#zoneSearch;
     const donor = zoneDonor ?? chooseDonor(nodes, moving, search.exhausted);
     if (donor === undefined) {
       if (moving.length === 0) this.#end(nodes);
-      return [];
+      return undefined;
     }
     const after = search.cursors.get(donor);
     const page = await metadata.blobsOnNode(donor, {
@@ -186,6 +198,7 @@ export class Rebalance {
     const limits = {
       donor,
       moving,
+      hopeless: this.#hopeless,
       movesMax: movesMax - underWay.length,
       bytesMax: bytesMax - bytes,
     };
@@ -220,6 +233,11 @@ export class Rebalance {
 
   async #giveUp({ blobId, to }: MoveUnderWay): Promise<void> {
     this.#moves.delete(blobId);
+    this.#hopeless.add(blobId);
+    if (this.#hopeless.size >= hopelessMax && this.#isRunning) {
+      this.#deps.logger.warn('rebalancing ends: too many copies could not be moved');
+      this.#isRunning = false;
+    }
     await this.#deps.metadata.changeCopies(
       [{ kind: 'unwant', blobId, nodeId: to }],
       this.#deps.clock.now(),

@@ -1,4 +1,4 @@
-import type { Clock } from '@dfs/shared';
+import { type Clock, StoreError } from '@dfs/shared';
 
 /** What two looks at both clocks may differ by without a jump, ms. */
 const slackMs = 100;
@@ -10,6 +10,10 @@ export interface SteadyMoment {
   /** False when the wall clock was set back since: times taken meanwhile may lie before this moment. */
   isSteady(): boolean;
 }
+
+/** Of what was compared while the clock was set back: nothing was changed, and it is to be done again. */
+export const clockWasSet = () =>
+  new StoreError('unavailable', 'The clock was set back meanwhile.', { hint: 'Try again.' });
 
 /** The present moment. */
 export function steadyMoment(clock: Clock): SteadyMoment {

@@ -66,7 +66,8 @@ export class TrashCollector {
     // A database that may be an old one: what it holds to be expired may have been brought back since.
     if (nodes.recovery() !== undefined || !nodes.isConfirmed()) return;
     await this.#makeRoom();
-    for (let isDone = false; !isDone && !signal?.aborted; ) {
+    // It is asked before each transaction: the clock may be set while a long run goes on.
+    for (let isDone = false; !isDone && !signal?.aborted && grace.endedBeforeMs() > 0; ) {
       const startedAtMs = clock.monotonic();
       const collected = await metadata.collectTrash({
         nowMs: clock.now(),

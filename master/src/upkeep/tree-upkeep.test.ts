@@ -225,6 +225,25 @@ describe('the trash', () => {
     expect(await namesInTrash()).toBe(0);
   });
 
+  it('is not lost to a clock that is set ahead while much of it is taken apart', async () => {
+    await put('/old');
+    await cluster.files.remove(pathOf('/old'));
+    cluster.clock.advance(dayMs + 1_000);
+    await put('/new');
+    await cluster.files.remove(pathOf('/new'));
+    const { collectTrash } = cluster.metadata;
+    let calls = 0;
+    cluster.metadata.collectTrash = async (query) => {
+      calls += 1;
+      const collected = await collectTrash.call(cluster.metadata, query);
+      cluster.clock.set(cluster.clock.now() + 2 * dayMs);
+      return { ...collected, isDone: false };
+    };
+    await upkeep.trash.step();
+    expect(calls).toBe(1);
+    expect(await namesInTrash()).toBe(1);
+  });
+
   it('is not lost to a wall clock that jumps ahead and is set right again', async () => {
     await put('/a');
     await cluster.files.remove(pathOf('/a'));

@@ -5,6 +5,7 @@ import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { BlobDescription, PullRequest, WholeFile } from '../blob-store.ts';
 import { contentRangeOf, parseRangeHeader, resolveRange } from '../byte-range.ts';
+import { ClusterKeyring } from '../cluster-keyring.ts';
 import { errorBodyOf, httpStatusOf, StoreError } from '../errors.ts';
 import { type BlobId, type NodeId, newNodeId, parseBlobId } from '../ids.ts';
 import { listen } from '../listen.ts';
@@ -14,7 +15,6 @@ import {
   keyOfHeaders,
   type NodeStatus,
   nodeHeaders,
-  secretJudge,
 } from '../node-protocol.ts';
 import { MemoryBlobStore } from './memory-blob-store.ts';
 
@@ -35,7 +35,7 @@ export class MemoryNode {
   /** Answers requests that wait for a go-ahead before their body; absent: they get it. */
   onContinue: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   url = '';
-  readonly #clusterKey: string | undefined;
+  readonly #keyring: ClusterKeyring;
   readonly #server: Server = createServer({ maxHeaderSize: 64 * 1024 }, (request, response) => {
     void this.#answer(request, response);
   });
@@ -43,7 +43,7 @@ export class MemoryNode {
   constructor(options: MemoryNodeOptions = {}) {
     this.nodeId = options.nodeId ?? newNodeId();
     this.store = options.store ?? new MemoryBlobStore();
-    this.#clusterKey = options.clusterKey;
+    this.#keyring = ClusterKeyring.of(options.clusterKey);
     this.#server.on('checkContinue', (request, response) => {
       if (this.onContinue) {
         this.onContinue(request, response);
@@ -85,8 +85,8 @@ export class MemoryNode {
   }
 
   #admit({ headers }: IncomingMessage): void {
-    const key = this.#clusterKey;
-    if (key !== undefined && !secretJudge(key)(keyOfHeaders(headers) ?? '')) {
+    const isKeyed = this.#keyring.current() !== undefined;
+    if (isKeyed && !this.#keyring.isOne(keyOfHeaders(headers) ?? '')) {
       throw new StoreError('unauthorized', 'The cluster key is wrong.');
     }
     if (headers[nodeHeaders.node] !== this.nodeId) {

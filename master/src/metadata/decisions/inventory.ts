@@ -7,7 +7,7 @@ import type {
   InventoryFindings,
 } from '../metadata-repository.ts';
 import { plainText } from '../rows.ts';
-import { decideDropped, isInUpload } from './collection.ts';
+import { isInUpload } from './collection.ts';
 import { decideDamage } from './copies.ts';
 
 export interface InventoryStep {
@@ -52,11 +52,6 @@ function judge(
   if (copy.state === 'wanted' && isWhole) {
     draft.blobs.set(blobId, withCopy(blob, inState(copy, 'stored', draft.nowMs)));
     return 'found';
-  }
-  if (copy.state === 'dropping' && held === undefined && !isDamaged) {
-    // It went without a word to the master: as good as a confirmation.
-    decideDropped(draft, [{ blobId, nodeId: copy.nodeId }], draft.nowMs);
-    return undefined;
   }
   if (copy.state !== 'stored' || isWhole) return undefined;
   return noteDamage(draft, step.comparison.nodeId, blobId, isDamaged || held !== undefined);

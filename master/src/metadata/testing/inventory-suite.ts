@@ -55,30 +55,6 @@ export function describeInventories(open: OpenMetadata): void {
   );
 
   it(
-    'takes a page that lacks a copy on its way out for its end',
-    test(async ({ repository, clock }) => {
-      const [blobId] = await bindAll(repository, 1);
-      await repository.recordReplications([attempt(blobId, nodeB)], () => 0);
-      const drop = {
-        kind: 'drop-surplus',
-        blobId,
-        nodeId: nodeB,
-        confirmedNodes: [nodeA],
-      } as const;
-      await repository.setCopies(path('/0'), 1);
-      await repository.sweepCopies(100);
-      expect(await repository.changeCopies([drop], clock.now())).toBe(1);
-      clock.advance(1_000);
-      const held = { blobs: [listed(repository, blobId, '0')], damaged: [] };
-      await repository.compareInventory(comparison(clock.now(), held));
-      expect(await copiesOf(repository, blobId)).toBe('A:stored* B:dropping');
-      const gone = { blobs: [], damaged: [] };
-      await repository.compareInventory(comparison(clock.now(), gone));
-      expect(await copiesOf(repository, blobId)).toBe('A:stored*');
-    }),
-  );
-
-  it(
     'changes nothing when the clock was set back since the page was asked for',
     test(async ({ repository, clock }) => {
       const [blobId] = await bindAll(repository, 1);

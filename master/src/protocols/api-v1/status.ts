@@ -1,6 +1,7 @@
 import type { NodeAnswer, NodeId, RebalanceAnswer, StatusAnswer } from '@dfs/shared';
 import type { NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { StoreCounts } from '../../metadata/metadata-repository.ts';
+import type { GracePeriod } from '../../replication/grace-period.ts';
 import type { RebalanceProgress } from '../../replication/rebalance.ts';
 import { secondsFor } from '../../replication/recent-rate.ts';
 import { isShortOfRoom, roomIsShort } from '../../replication/room.ts';
@@ -42,7 +43,7 @@ export class StatusReader {
   }
 
   async status(): Promise<StatusAnswer> {
-    const { metadata, nodes, repair, journal, version, config } = this.#front;
+    const { metadata, nodes, repair, clockDoubt, journal, version, config } = this.#front;
     const counts = await metadata.counts();
     const snapshots = nodes.snapshots();
     const recovery = nodes.recovery();
@@ -51,12 +52,10 @@ export class StatusReader {
     const there = snapshots.filter(({ state }) => state === 'up' || state === 'draining');
     const hasDoubt = away.length + there.length < snapshots.length;
     const blobsUnreachable = await this.#blobsOnlyOn(snapshots, away);
-    const blobsInDoubt = hasDoubt
-      ? (await this.#blobsOnlyOn(
-          snapshots,
-          snapshots.filter((node) => !there.includes(node)),
-        )) - blobsUnreachable
-      : 0;
+    const notThere = snapshots.filter((node) => !there.includes(node));
+    const blobsNotThere = hasDoubt ? await this.#blobsOnlyOn(snapshots, notThere) : 0;
+    // The two looks may be of different moments.
+    const blobsInDoubt = Math.max(0, blobsNotThere - blobsUnreachable);
     const { clusterId, epoch } = metadata.identity();
     return {
       version,
@@ -93,6 +92,7 @@ export class StatusReader {
       roomIsShort: roomIsShort(snapshots, config.copies),
       rebalance: rebalanceAnswerOf(repair.rebalance.progress(snapshots)),
       ...(journal ? { journal: journal() } : {}),
+      ...clockAnswerOf(clockDoubt?.()),
     };
   }
 
@@ -163,6 +163,13 @@ export class StatusReader {
 }
 
 const nameOf = ({ id, name }: NodeSnapshot) => ({ id, name });
+
+function clockAnswerOf(doubt: ReturnType<GracePeriod['doubt']>): Pick<StatusAnswer, 'clock'> {
+  if (!doubt) return {};
+  return 'restMs' in doubt
+    ? { clock: { trustedIn: Math.ceil(doubt.restMs / 1000) } }
+    : { clock: { aheadOfNodes: Math.round(doubt.aheadOfNodesMs / 1000) } };
+}
 
 function healingOf(
   counts: StoreCounts,

@@ -64,7 +64,7 @@ export function isRangeWanted(
 }
 
 /** Rejects with `precondition-failed` for the `If` of RFC 4918 section 10.4: to change something in spite of a condition that was not judged would be to lie. */
-export function refuseIf(headers: IncomingHttpHeaders): void {
+function refuseIf(headers: IncomingHttpHeaders): void {
   if (headers['if'] === undefined) return;
   throw new StoreError('precondition-failed', 'The header If is not judged: nothing is locked.', {
     hint: 'Leave it out, or use If-Match with an entity tag.',

@@ -5,6 +5,7 @@ import type { NodeDirectory } from '../../cluster/node-directory.ts';
 import { restoreHint } from '../../cluster/recovery.ts';
 import type { FileService } from '../../files/file-types.ts';
 import type { MetadataRepository } from '../../metadata/metadata-repository.ts';
+import type { GracePeriod } from '../../replication/grace-period.ts';
 import type { RepairLoop } from '../../replication/repair-loop.ts';
 import type { Restorer } from '../../restore/restorer.ts';
 import type { Exchange } from './exchange.ts';
@@ -54,6 +55,8 @@ export interface Front {
   readonly nodes: NodeDirectory;
   readonly nodeAdmin: NodeAdmin;
   readonly repair: FrontRepair;
+  /** Why nothing expires at the moment; undefined when the clock is trusted. */
+  readonly clockDoubt?: () => ReturnType<GracePeriod['doubt']>;
   /** How the journal is kept on nodes. */
   readonly journal?: () => JournalAnswer;
   readonly clock: Clock;
