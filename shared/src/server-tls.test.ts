@@ -1,10 +1,7 @@
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
 import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigurationError, EnvironmentReader } from './environment.ts';
@@ -19,7 +16,6 @@ import { eventually } from './testing/eventually.ts';
 import { recordingLogger } from './testing/recording-logger.ts';
 import { temporaryDirectory } from './testing/temporary-directory.ts';
 import { readTlsCa, tlsTrustOf, trusting } from './tls-trust.ts';
-import { makeTlsUploadAgent } from './upload-agent.ts';
 
 let authority: TestAuthority;
 beforeAll(async () => {
@@ -139,35 +135,4 @@ describe('a server that ends its connections', () => {
     server.closeAllConnections();
     await Promise.all([closed, gone]);
   }, 5_000);
-});
-
-describe('an upload over TLS', () => {
-  it('that is refused in its middle gets to see the answer', async () => {
-    const { port } = await serve((asked, response) => {
-      asked.once('data', () => {
-        response.writeHead(507, { connection: 'close' }).end('no room', () => {
-          asked.socket.end();
-        });
-      });
-    });
-    const agent = makeTlsUploadAgent(tlsTrustOf(authority.ca));
-    endings.push(() => agent.destroy());
-    const sent = request({ agent, host: '127.0.0.1', port, method: 'PUT', path: '/' });
-    sent.setHeader('transfer-encoding', 'chunked');
-    const answered = new Promise<IncomingMessage>((resolve, reject) => {
-      sent.once('response', resolve);
-      sent.once('error', reject);
-    });
-    const chunk = Buffer.alloc(64 * 1024);
-    const more = () => {
-      while (!sent.destroyed && sent.write(chunk));
-    };
-    sent.on('drain', more);
-    more();
-    const answer = await answered;
-    sent.off('drain', more);
-    expect(answer.statusCode).toBe(507);
-    expect(await text(answer)).toBe('no room');
-    sent.destroy();
-  });
 });

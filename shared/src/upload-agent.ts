@@ -12,15 +12,7 @@ const keeping = { keepAlive: true, maxFreeSockets: 8, timeout: idleConnectionMs 
 
 /** Connections for streamed uploads, kept for the next one. */
 export function makeUploadAgent(): Agent {
-  return readingLastWords(new Agent(keeping));
-}
-
-/** The same over TLS; `trust` from `tlsTrustOf`. */
-export function makeTlsUploadAgent(trust: SecureContext | undefined): TlsAgent {
-  return readingLastWords(new TlsAgent({ ...keeping, ...trusting(trust) }));
-}
-
-function readingLastWords<Kind extends Agent>(agent: Kind): Kind {
+  const agent = new Agent(keeping);
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (...parameters) => {
     const socket = connect(...parameters) as Socket;
@@ -28,6 +20,11 @@ function readingLastWords<Kind extends Agent>(agent: Kind): Kind {
     return socket;
   };
   return agent;
+}
+
+/** The same over TLS, where a write tells its failure only after what was received has been read; `trust` from `tlsTrustOf`. */
+export function makeTlsUploadAgent(trust: SecureContext | undefined): TlsAgent {
+  return new TlsAgent({ ...keeping, ...trusting(trust) });
 }
 
 type WriteDone = (error?: Error | null) => void;
