@@ -8,7 +8,15 @@ import { entryRowOf, fileBlobRowsOf, fileRowOf, trashRowOf } from './rows.ts';
  * newer already, does no harm. `key` and `row` have the columns' names.
  */
 export interface Image {
-  readonly table: 'entries' | 'files' | 'file_blobs' | 'blobs' | 'trash';
+  readonly table:
+    | 'entries'
+    | 'files'
+    | 'file_blobs'
+    | 'blobs'
+    | 'trash'
+    | 'access_keys'
+    | 'address_grants'
+    | 'link_revocations';
   readonly op: 'upsert' | 'delete';
   readonly key: Readonly<Record<string, string | number>>;
   readonly row?: object;

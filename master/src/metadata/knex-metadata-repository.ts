@@ -51,6 +51,7 @@ import type {
   NodeRecord,
   Replica,
   StoreCounts,
+  Visibility,
 } from './metadata-repository.ts';
 import { purge } from './purge.ts';
 import { CopiesReader } from './reads/copies-reader.ts';
@@ -60,6 +61,8 @@ import { TreeReader } from './reads/tree-reader.ts';
 import { usageOfEntry } from './reads/usage-reader.ts';
 import { KnexMetadataRestore } from './restore/knex-metadata-restore.ts';
 import type { MetadataRestore, RestoreKind } from './restore/restore-types.ts';
+import type { AccessKeyRecord, AddressGrant, GrantsPage, LinkRevocation } from './rights.ts';
+import { RightsStore } from './rights-store.ts';
 import { readJournal } from './snapshot/journal-reader.ts';
 import { consistentSnapshot, fuzzySnapshot } from './snapshot/snapshot-writer.ts';
 import type {
@@ -102,6 +105,7 @@ export class KnexMetadataRepository implements MetadataRepository {
   readonly #tree: TreeReader;
   readonly #copies: CopiesReader;
   readonly #overview: OverviewReader;
+  readonly #rights: RightsStore;
   readonly restore: MetadataRestore;
   readonly #journalListeners = new Set<(number: number) => void>();
   #identity: ClusterIdentity;
@@ -126,6 +130,7 @@ export class KnexMetadataRepository implements MetadataRepository {
     this.#tree = new TreeReader({ database, caches, configuredCopies });
     this.#copies = new CopiesReader(database, caches);
     this.#overview = new OverviewReader(database);
+    this.#rights = new RightsStore(database, this.#writes);
     this.restore = new KnexMetadataRestore({
       database,
       writes: this.#writes,
@@ -473,6 +478,54 @@ export class KnexMetadataRepository implements MetadataRepository {
     const identity = this.#identity;
     const write = isConsistent ? consistentSnapshot : fuzzySnapshot;
     return write({ database, identity, nowMs: () => clock.now() });
+  }
+
+  addAccessKey(key: AccessKeyRecord): Promise<void> {
+    return this.#rights.addAccessKey(key);
+  }
+
+  resealAccessKeys(secrets: ReadonlyMap<string, string>): Promise<void> {
+    return this.#rights.resealAccessKeys(secrets);
+  }
+
+  removeAccessKey(id: string): Promise<boolean> {
+    return this.#rights.removeAccessKey(id);
+  }
+
+  listAccessKeys(): Promise<readonly AccessKeyRecord[]> {
+    return this.#rights.listAccessKeys();
+  }
+
+  addGrant(grant: AddressGrant): Promise<void> {
+    return this.#rights.addGrant(grant);
+  }
+
+  removeGrants(query: { readonly fileId: FileId; readonly network?: string }): Promise<number> {
+    return this.#rights.removeGrants(query);
+  }
+
+  grantsOf(fileId: FileId, nowMs: number): Promise<readonly AddressGrant[]> {
+    return this.#rights.grantsOf(fileId, nowMs);
+  }
+
+  listGrants(page: Parameters<MetadataRepository['listGrants']>[0]): Promise<GrantsPage> {
+    return this.#rights.listGrants(page);
+  }
+
+  addRevocation(revocation: LinkRevocation): Promise<void> {
+    return this.#rights.addRevocation(revocation);
+  }
+
+  revocationsOf(subjects: readonly string[]): Promise<readonly LinkRevocation[]> {
+    return this.#rights.revocationsOf(subjects);
+  }
+
+  purgeRights(beforeMs: number): Promise<number> {
+    return this.#rights.purgeRights(beforeMs);
+  }
+
+  setVisibility(path: FilePath, visibility: Visibility): Promise<Entry> {
+    return this.#rights.setVisibility(path, visibility);
   }
 
   purge(before: Parameters<MetadataRepository['purge']>[0]): Promise<number> {

@@ -11,6 +11,7 @@ import type {
 } from '@dfs/shared';
 import type { JournalSource } from './journal-source.ts';
 import type { MetadataRestore } from './restore/restore-types.ts';
+import type { Rights } from './rights.ts';
 import type { TrashTime, TreeChanges } from './tree-changes.ts';
 import type { WorkingTree } from './working-tree.ts';
 
@@ -274,9 +275,9 @@ export interface StoreCounts {
  * The truth. Each method but `purge` is one transaction (readers: one consistent read); what waits while a transaction runs is committed together with the next one. A method
  * that resolved has its effect on disk with full sync. `describeMetadataRepository` proves these promises on SQLite and PostgreSQL.
  *
- * Every write that touches entries, files or file_blobs puts one row with the new row images into `changes`, in the same transaction.
+ * Every write that touches entries, files, file_blobs or rights puts one row with the new row images into `changes`, in the same transaction.
  */
-export interface MetadataRepository extends JournalSource, WorkingTree, TreeChanges {
+export interface MetadataRepository extends JournalSource, WorkingTree, TreeChanges, Rights {
   /** Changed only by a restore. */
   identity(): ClusterIdentity;
   /** Rebuilds this database from what others keep of it. */

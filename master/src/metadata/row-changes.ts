@@ -1,6 +1,7 @@
 import type { Value } from './database.ts';
 import { sizeColumns } from './draft/draft-sizes.ts';
 import { logColumns } from './log-rows.ts';
+import { accessKeyColumns, grantColumns, revocationColumns } from './rights-rows.ts';
 import {
   blobColumns,
   copyColumns,
@@ -69,6 +70,12 @@ export const rowChanges = {
   copiesSet: change('replicas', 'upsert', copyColumns, 2),
   copiesNew: change('replicas', 'insert', copyColumns),
   keysSet: change('idempotency_keys', 'upsert', ['key', 'path', 'outcome', 'created_at']),
+  accessKeysGone: change('access_keys', 'delete', ['id']),
+  accessKeysSet: change('access_keys', 'upsert', accessKeyColumns),
+  grantsGone: change('address_grants', 'delete', ['id']),
+  grantsSet: change('address_grants', 'upsert', grantColumns),
+  revocationsGone: change('link_revocations', 'delete', ['subject']),
+  revocationsSet: change('link_revocations', 'upsert', revocationColumns),
   nodesSet: change('nodes', 'upsert', nodeColumns),
   uploadsGone: change('uploads', 'delete', ['blob_id']),
   uploadsSet: change('uploads', 'upsert', ['blob_id', 'expires_at']),

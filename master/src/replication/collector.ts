@@ -25,6 +25,7 @@ export interface CollectorDependencies {
     | 'confirmDropped'
     | 'deferDrops'
     | 'purge'
+    | 'purgeRights'
   >;
   readonly nodes: Pick<NodeDirectory, 'snapshots' | 'storeOf' | 'recovery'>;
   readonly blobsInUse: BlobsHeld;
@@ -157,6 +158,10 @@ export class Collector {
         idempotencyMs: nowMs - idempotencyKeepMs,
         uploadsMs: nowMs - uploadsKeepMs,
       });
+    } while (gone > 0 && !this.#stopping.signal.aborted);
+    // A day after their end: a clock that was set ahead for a while takes no right away for good.
+    do {
+      gone = await metadata.purgeRights(nowMs - idempotencyKeepMs);
     } while (gone > 0 && !this.#stopping.signal.aborted);
   }
 }

@@ -1,5 +1,16 @@
 import type { BlobId, EntryId, FileId } from '@dfs/shared';
 import type { Sql, Value } from '../database.ts';
+import {
+  type AccessKeyRow,
+  accessKeyColumns,
+  accessKeyOf,
+  type GrantRow,
+  grantColumns,
+  grantOf,
+  type RevocationRow,
+  revocationColumns,
+  revocationOf,
+} from '../rights-rows.ts';
 import { entryKeyOf, partsOfEntryKey } from '../root-entries.ts';
 import {
   type BlobAndCopyRow,
@@ -66,6 +77,27 @@ export async function loadMissing(sql: Sql, draft: Draft): Promise<void> {
         ids,
       );
       return rows.map((row) => [row.entry_id, trashRecordOf(row)]);
+    }),
+    loadRows(draft.accessKeys, async (ids) => {
+      const rows = await sql.rows<AccessKeyRow>(
+        `select ${accessKeyColumns.join(', ')} from access_keys where id in (${places(ids)})`,
+        ids,
+      );
+      return rows.map((row) => [row.id, accessKeyOf(row)]);
+    }),
+    loadRows(draft.grants, async (ids) => {
+      const rows = await sql.rows<GrantRow>(
+        `select ${grantColumns.join(', ')} from address_grants where id in (${places(ids)})`,
+        ids,
+      );
+      return rows.map((row) => [row.id, grantOf(row)]);
+    }),
+    loadRows(draft.revocations, async (subjects) => {
+      const rows = await sql.rows<RevocationRow>(
+        `select ${revocationColumns.join(', ')} from link_revocations where subject in (${places(subjects)})`,
+        subjects,
+      );
+      return rows.map((row) => [row.subject, revocationOf(row)]);
     }),
     loadRows(draft.sweeps, async (ids) => {
       const rows = await sql.rows<SweepRow>(

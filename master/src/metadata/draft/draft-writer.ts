@@ -5,6 +5,14 @@ import { logValuesOf } from '../log-rows.ts';
 import type { MetadataCaches } from '../metadata-caches.ts';
 import type { Entry, FileRecord } from '../metadata-repository.ts';
 import { pathsOfBlobs } from '../reads/blob-paths.ts';
+import {
+  accessKeyColumns,
+  accessKeyRowOf,
+  grantColumns,
+  grantRowOf,
+  revocationColumns,
+  revocationRowOf,
+} from '../rights-rows.ts';
 import type { ChangedRows } from '../row-changes.ts';
 import {
   blobValuesOf,
@@ -41,6 +49,7 @@ export async function writeDraft(
     ...fileRows(draft.files.changes()),
     ...blobRows(draft.blobs.changes(), draft.lostNodes),
     ...keyRows(draft),
+    ...rightsRows(draft),
     nodesSet: draft.nodes.changes().flatMap(({ after }) => (after ? [nodeValuesOf(after)] : [])),
     ...uploadRows(draft),
     ...(await logRows(sql, draft, caches)),
@@ -149,6 +158,28 @@ function keyRows({ keys }: Draft): ChangedRows {
     ),
   };
 }
+
+function rightsRows(draft: Draft): ChangedRows {
+  const keys = draft.accessKeys.changes();
+  const grants = draft.grants.changes();
+  const revocations = draft.revocations.changes();
+  return {
+    accessKeysGone: goneOf(keys),
+    accessKeysSet: setOf(keys, (key) => valuesOf(accessKeyColumns, accessKeyRowOf(key))),
+    grantsGone: goneOf(grants),
+    grantsSet: setOf(grants, (grant) => valuesOf(grantColumns, grantRowOf(grant))),
+    revocationsGone: goneOf(revocations),
+    revocationsSet: setOf(revocations, (row) => valuesOf(revocationColumns, revocationRowOf(row))),
+  };
+}
+
+const goneOf = (changes: readonly Change<string, unknown>[]): Value[][] =>
+  changes.flatMap(({ key, after }) => (after === null ? [[key]] : []));
+
+const setOf = <Row>(
+  changes: readonly Change<string, Row>[],
+  values: (row: Row) => Value[],
+): Value[][] => changes.flatMap(({ after }) => (after === null ? [] : [values(after)]));
 
 function uploadRows({ uploads }: Draft): ChangedRows {
   const changes = uploads.changes();

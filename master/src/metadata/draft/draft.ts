@@ -8,6 +8,7 @@ import type {
   NodeRecord,
   TrashRecord,
 } from '../metadata-repository.ts';
+import type { AccessKeyRecord, AddressGrant, LinkRevocation } from '../rights.ts';
 import { entryKeyOf } from '../root-entries.ts';
 import { DraftEntries } from './draft-entries.ts';
 import { DraftSizes } from './draft-sizes.ts';
@@ -67,6 +68,9 @@ export class Draft {
   /** By the entry that is in the trash. */
   readonly trash = new DraftTable<EntryId, TrashRecord>(this.#undo);
   readonly sweeps = new DraftTable<EntryId, CopiesSweep>(this.#undo);
+  readonly accessKeys = new DraftTable<string, AccessKeyRecord>(this.#undo);
+  readonly grants = new DraftTable<string, AddressGrant>(this.#undo);
+  readonly revocations = new DraftTable<string, LinkRevocation>(this.#undo);
   readonly sizes = new DraftSizes(this.#undo);
   /** Entries in a directory, as far as it matters (up to a limit). */
   readonly children = new DraftCount<EntryId>(this.#undo);
@@ -151,9 +155,11 @@ export class Draft {
 
   #tables() {
     const { entries, files, blobs, keys, nodes, uploads, trash, sweeps } = this;
+    const { accessKeys, grants, revocations } = this;
     const { sizes, children, names, uses } = this;
     return [
       ...[entries, entries.directoryKeys, files, blobs, keys, nodes, uploads, trash, sweeps],
+      ...[accessKeys, grants, revocations],
       ...[sizes, children, names, uses],
     ];
   }

@@ -5,6 +5,7 @@ import { createWorkingTree } from './003-working-tree.ts';
 import { createHealing } from './004-healing.ts';
 import { createRestore } from './005-restore.ts';
 import { addConfiguredCopies } from './006-configured-copies.ts';
+import { createRights } from './007-rights.ts';
 
 interface Migration {
   readonly name: string;
@@ -23,6 +24,7 @@ export function migrationSource(nowMs: number): Knex.MigrationSource<Migration> 
     { name: '004-healing', up: createHealing },
     { name: '005-restore', up: createRestore },
     { name: '006-configured-copies', up: addConfiguredCopies },
+    { name: '007-rights', up: createRights },
   ];
   return {
     getMigrations: async () => [...migrations],

@@ -1,3 +1,4 @@
+import { accessKeyColumns, grantColumns, revocationColumns } from '../rights-rows.ts';
 import { entryColumns, fileBlobColumns, fileColumns, trashColumns } from '../rows.ts';
 
 /** A table whose rows are in the journal. */
@@ -24,4 +25,7 @@ export const journaledTables: readonly JournaledTable[] = [
     defaults: { path: '', short: 0, released: 0, copies_changed_at: 0 },
   },
   { name: 'trash', columns: trashColumns, keyColumns: 1 },
+  { name: 'access_keys', columns: accessKeyColumns, keyColumns: 1 },
+  { name: 'address_grants', columns: grantColumns, keyColumns: 1 },
+  { name: 'link_revocations', columns: revocationColumns, keyColumns: 1 },
 ];

@@ -15,6 +15,7 @@ import { describeMoving } from './moving-suite.ts';
 import { describeRaces } from './race-suite.ts';
 import { describeRandomWrites } from './random-suite.ts';
 import { describeRestores } from './restore-suite.ts';
+import { describeRights } from './rights-suite.ts';
 import { describeSnapshots } from './snapshot-suite.ts';
 import { describeTouching } from './touch-suite.ts';
 import { describeTrash } from './trash-suite.ts';
@@ -43,6 +44,7 @@ export function describeMetadataRepository(name: string, open: OpenMetadata): vo
     describe('snapshots', () => describeSnapshots(open));
     describe('restores', () => describeRestores(open));
     describe('the trash', () => describeTrash(open));
+    describe('rights', () => describeRights(open));
     describe('large directories', () => describeLargeDirectories(open));
     describe('any mixture', () => {
       describeRandomWrites(open);

@@ -27,6 +27,7 @@ import {
 } from './metadata-fixtures.ts';
 import type { MetadataHarness, OpenMetadata } from './metadata-harness.ts';
 import { RandomWrites } from './random-suite.ts';
+import { accessKey, grant } from './rights-suite.ts';
 import { linesIn } from './snapshot-suite.ts';
 
 /** Rebuilding a database from what left another one. */
@@ -61,6 +62,43 @@ export function describeRestores(open: OpenMetadata): void {
       expect(await journaledRows(copy), `seed ${seed}`).toEqual(await journaledRows(live));
       await finish(copy.repository, live.repository.journalNumber());
       await expectNoContradictions(copy, `seed ${seed}`);
+    }),
+  );
+
+  it(
+    'brings back keys, grants, revocations and visibility, of a snapshot and of the records after it, and none that were taken back',
+    onTwoDatabases(open, async (live, copy) => {
+      const { repository } = live;
+      const [kept, gone] = [grant(), grant()];
+      await bind(repository, '/docs/a');
+      await repository.addAccessKey(accessKey('dkold'));
+      await repository.addAccessKey(accessKey('dkgone'));
+      await repository.addGrant(kept);
+      await repository.addGrant(gone);
+      const lines: SnapshotLine[] = [];
+      for await (const piece of repository.snapshot({ isConsistent: true })) {
+        lines.push(...(linesIn(piece) as SnapshotLine[]));
+      }
+      await repository.removeAccessKey('dkgone');
+      await repository.removeGrants({ fileId: gone.fileId });
+      await repository.addAccessKey(accessKey('dknew', { role: 'admin' }));
+      await repository.addRevocation({ subject: 'f:x', issuedBeforeMs: 1, expiresAtMs: 2 });
+      await repository.setVisibility(path('/docs'), 'public');
+      await copy.repository.restore.begin('whole');
+      await load(copy.repository, imagesIn(lines));
+      const { from } = (lines[0] as SnapshotHead).snapshot;
+      for (const { images } of await repository.journalRecords(from, 100)) {
+        await copy.repository.restore.applyImages(images);
+      }
+      await finish(copy.repository, repository.journalNumber());
+      expect(await copy.repository.listAccessKeys()).toEqual([
+        accessKey('dknew', { role: 'admin' }),
+        accessKey('dkold'),
+      ]);
+      expect(await copy.repository.grantsOf(kept.fileId, 0)).toEqual([kept]);
+      expect(await copy.repository.grantsOf(gone.fileId, 0)).toEqual([]);
+      expect(await copy.repository.revocationsOf(['f:x'])).toHaveLength(1);
+      expect((await copy.repository.findFile(path('/docs/a')))?.isPublic).toBe(true);
     }),
   );
 
