@@ -1,8 +1,8 @@
 import { StoreError } from '@dfs/shared';
+import { etagOf } from '@dfs/shared/serving';
 import { fsUrlOf, putAnswerOf } from './answers.ts';
 import { isMd5Announced, oneOf, readMd5 } from './body-digest.ts';
 import { writeConditionOf } from './conditions.ts';
-import { etagOf } from './etag.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { readPutParameters } from './put-request.ts';

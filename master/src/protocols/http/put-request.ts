@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { baseNameOf, type FilePath, StoreError } from '@dfs/shared';
+import { readAttributes } from '@dfs/shared/serving';
 import type { PutRequest } from '../../files/file-types.ts';
 import type { OnConflict } from '../../metadata/metadata-repository.ts';
-import { readAttributes } from './attributes.ts';
 import { contentTypeOf, isMediaType } from './content-type.ts';
 import { parseIsoTime } from './iso-time.ts';
 

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { StoreError } from '@dfs/shared';
+import { StoreError } from '../errors.ts';
 
 /** User attributes travel as headers of this prefix and are kept with the content. */
 const prefix = 'x-dfs-meta-';

@@ -1,8 +1,8 @@
-import { baseNameOf } from '@dfs/shared';
 import contentDisposition from 'content-disposition';
-import type { NamedFile } from '../../metadata/metadata-repository.ts';
+import { baseNameOf } from '../file-path.ts';
 import { attributeHeaders } from './attributes.ts';
 import { etagOf } from './etag.ts';
+import type { ServedFile } from './served-file.ts';
 
 /** What the answer to a GET of a file says of it. */
 export interface FileHeaders {
@@ -26,13 +26,12 @@ export interface FileHeadersRequest {
  */
 const harmless = { 'Content-Security-Policy': 'sandbox', 'X-Content-Type-Options': 'nosniff' };
 
-export function fileHeadersOf(named: NamedFile, request: FileHeadersRequest): FileHeaders {
-  const { file, entry, isPublic } = named;
+export function fileHeadersOf(file: ServedFile, request: FileHeadersRequest): FileHeaders {
   const common: Record<string, string> = {
     ETag: etagOf(file.md5),
-    'Last-Modified': httpDateOf(entry.modifiedAtMs),
+    'Last-Modified': httpDateOf(file.modifiedAtMs),
     'Accept-Ranges': 'bytes',
-    'Cache-Control': isPublic ? 'no-cache' : 'private, no-cache',
+    'Cache-Control': file.isPublic ? 'no-cache' : 'private, no-cache',
     'X-DFS-Id': file.id,
     'X-DFS-MD5': file.md5,
     'X-Request-Id': request.requestId,
@@ -40,7 +39,7 @@ export function fileHeadersOf(named: NamedFile, request: FileHeadersRequest): Fi
   };
   for (const [name, value] of attributeHeaders(file.attributes)) common[name] = value;
   if (request.isDownload || request.isById) {
-    common['Content-Disposition'] = contentDisposition(baseNameOf(named.path), {
+    common['Content-Disposition'] = contentDisposition(baseNameOf(file.path), {
       type: request.isDownload ? 'attachment' : 'inline',
     });
   }

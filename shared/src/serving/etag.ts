@@ -1,4 +1,4 @@
-import { StoreError } from '@dfs/shared';
+import { StoreError } from '../errors.ts';
 
 /** The tag of a content: its MD5 in quotes, strong, since equal tags mean equal bytes. */
 export const etagOf = (md5: string) => `"${md5}"`;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type ByteRange, contentRangeOf, lengthOf } from '@dfs/shared';
+import { type ByteRange, contentRangeOf, lengthOf } from '../byte-range.ts';
 
 /** Ranges closer than this are sent as one: a part of its own costs about as much. */
 const gapMinBytes = 128;
