@@ -1,3 +1,4 @@
+import type { CacheReport } from './cache-messages.ts';
 import type { BlobId, ClusterId, NodeId } from './ids.ts';
 import type { ReplicationJob } from './replication-job.ts';
 
@@ -40,6 +41,7 @@ export interface Heartbeat {
   /** Where the blobs lie on the node's disk, for people. */
   readonly dataDir: string;
   readonly pid: number;
+  readonly caches?: CacheReport;
 }
 
 export interface HeartbeatAnswer {

@@ -1,6 +1,7 @@
 // What is only types is exported as such: a module without code would still be loaded at each start of the command.
 export type * from './blob-store.ts';
 export * from './byte-range.ts';
+export type * from './cache-messages.ts';
 export type * from './care-messages.ts';
 export * from './clock.ts';
 export type * from './cluster-messages.ts';

@@ -13,6 +13,8 @@ import type { BlobId, NodeId } from './ids.ts';
  *   POST   /pull                  JSON PullRequest → 200 BlobReceipt
  *   GET    /inventory?after=&limit=   → InventoryPage
  *   POST   /scrub                begins to read every blob again now → 202 ScrubStatus; GET: how far it got → 200 ScrubStatus
+ *   POST   /cache                 JSON CacheRequest → 202: it fetches these blobs into its cache in the background; 507 when it caches nothing
+ *   DELETE /cache                 JSON CacheDrop → 204
  *   GET    /status                → NodeStatus
  *   GET    /journal               → JournalStatus
  *   POST   /journal/records       NDJSON of JournalRecord; `x-dfs-md5` of the body where given is checked → 200 { last }, durable; 409 conflict names the last number
@@ -39,6 +41,9 @@ export const nodeHeaders = {
 
 /** How long to wait for a node: connect, then headers, then between bytes. ms. */
 export const nodeLimits = { connectMs: 1_000, headersMs: 5_000, idleMs: 10_000 } as const;
+
+/** What a `CacheReport` holds at most. */
+export const cacheReportLimits = { blobs: 1_000, reads: 100 } as const;
 
 export interface NodeStatus {
   readonly nodeId: NodeId;
