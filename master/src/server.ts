@@ -43,7 +43,10 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
       refuseBadHeaders(request, response);
       exchange.target = parseTarget(request.url ?? '');
       const { path, query, authority } = exchange.target;
-      exchange.principal = access.authenticate(request.headers, authority);
+      exchange.principal = access.authenticate(request.headers, {
+        authority,
+        clientAddress: exchange.clientAddress,
+      });
       const kind = fileBytesRequestOf(exchange);
       if (kind && (await serveFileBytes(dependencies, exchange, kind)) === 'answered') return;
       // express is to see what we saw: the target without its host.

@@ -1,6 +1,10 @@
+import type { FilePath } from '@dfs/shared';
 import { ClusterKeyring } from '@dfs/shared/cluster';
 import { describe, expect, it } from 'vitest';
-import { AccessControl, type Operation } from './access-control.ts';
+import { AccessControl } from './access-control.ts';
+import type { Principal } from './rules.ts';
+
+const origin = { clientAddress: '192.0.2.1' };
 
 const refusalOf = (action: () => unknown) => {
   try {
@@ -19,12 +23,12 @@ describe('access control with a key', () => {
     [{ authorization: 'bearer   right ' }],
     [{ 'shard-key': 'right' }],
   ])('knows an administrator by %j', (headers) => {
-    expect(access.authenticate(headers)).toEqual({ kind: 'admin' });
+    expect(access.authenticate(headers, origin)).toEqual({ kind: 'admin' });
   });
 
   it('takes a request without a key for an anonymous one, whatever its host and origin', () => {
     const headers = { host: 'files.example', origin: 'http://elsewhere.example' };
-    expect(access.authenticate(headers)).toEqual({ kind: 'anonymous' });
+    expect(access.authenticate(headers, origin)).toEqual({ kind: 'anonymous' });
   });
 
   it.each([
@@ -41,25 +45,22 @@ describe('access control with a key', () => {
       keyring: ClusterKeyring.of('right'),
       onWrongKey: () => failures++,
     });
-    expect(refusalOf(() => counted.authenticate(headers))).toBe('unauthorized');
+    expect(refusalOf(() => counted.authenticate(headers, origin))).toBe('unauthorized');
     expect(failures).toBe(1);
   });
 
-  it.each<[Operation, boolean | undefined, boolean]>([
-    ['read', true, true],
-    ['list', true, true],
-    ['read', false, false],
-    ['read', undefined, false],
-    ['list', false, false],
-    ['write', true, false],
-    ['delete', true, false],
-    ['admin', true, false],
-  ])('lets anyone %s a thing whose publicity is %s: %s', (operation, isPublic, isAllowed) => {
-    const target = isPublic === undefined ? {} : { isPublic };
-    expect(access.may({ kind: 'anonymous' }, operation, target)).toBe(isAllowed);
-    const refusal = refusalOf(() => access.authorize({ kind: 'anonymous' }, operation, target));
-    expect(refusal).toBe(isAllowed ? undefined : 'unauthorized');
-    expect(access.may({ kind: 'admin' }, operation, target)).toBe(true);
+  it('tells a stranger that a key is needed, and the holder of one what it lacks', () => {
+    const path = '/photos/2024/a.jpg' as FilePath;
+    const key = { kind: 'key', id: 'dk1', role: 'read', prefix: '/photos' } as Principal;
+    expect(refusalOf(() => access.authorize({ kind: 'anonymous' }, 'read', { path }))).toBe(
+      'unauthorized',
+    );
+    expect(refusalOf(() => access.authorize(key, 'read', { path }))).toBeUndefined();
+    expect(() => access.authorize(key, 'write', { path })).toThrow(
+      'The access key dk1 (role read, prefix /photos) may not write /photos/2024/a.jpg.',
+    );
+    expect(refusalOf(() => access.authorize(key, 'write', { path }))).toBe('forbidden');
+    expect(() => access.authorize(key, 'admin')).toThrow('no administrator of the whole cluster');
   });
 });
 
@@ -67,12 +68,14 @@ describe('access control without a key', () => {
   const access = new AccessControl({ keyring: ClusterKeyring.of() });
 
   it('takes a local request for an administrator', () => {
-    expect(access.authenticate({ host: '127.0.0.1:7040' })).toEqual({ kind: 'admin' });
+    expect(access.authenticate({ host: '127.0.0.1:7040' }, origin)).toEqual({ kind: 'admin' });
   });
 
   it('refuses what a web page may have sent', () => {
-    expect(refusalOf(() => access.authenticate({ host: 'evil.example' }))).toBe('forbidden');
+    expect(refusalOf(() => access.authenticate({ host: 'evil.example' }, origin))).toBe(
+      'forbidden',
+    );
     const crossSite = { host: 'localhost', 'sec-fetch-site': 'cross-site' };
-    expect(refusalOf(() => access.authenticate(crossSite))).toBe('forbidden');
+    expect(refusalOf(() => access.authenticate(crossSite, origin))).toBe('forbidden');
   });
 });

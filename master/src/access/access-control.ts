@@ -1,20 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type FilePath, keyOfHeaders, StoreError } from '@dfs/shared';
+import { keyOfHeaders, StoreError } from '@dfs/shared';
 import type { ClusterKeyring } from '@dfs/shared/cluster';
 import { faultOfLocalRequest } from './local-request.ts';
+import { type AccessTarget, isAllowed, type Operation, type Principal } from './rules.ts';
 
-/** Who asks. Later also the holder of an access key, of a signed link, or of an address grant. */
-export type Principal = { readonly kind: 'admin' } | { readonly kind: 'anonymous' };
-
-/** What is asked for. `admin` is everything about the cluster rather than about one file. */
-export type Operation = 'read' | 'list' | 'write' | 'delete' | 'admin';
-
-/** What it is asked of. */
-export interface AccessTarget {
-  /** Absent where it is not about the tree. */
-  readonly path?: FilePath;
-  /** Whether the thing is public; false when there is no such thing, so that a stranger cannot probe for names. */
-  readonly isPublic?: boolean;
+/** Where a request comes from. */
+export interface RequestOrigin {
+  /** The host of a request target in absolute form. */
+  readonly authority?: string | undefined;
+  /** Without a port; IPv4 in its plain form. */
+  readonly clientAddress: string;
 }
 
 export interface AccessControlDependencies {
@@ -39,9 +34,9 @@ export class AccessControl {
 
   /**
    * Who sent a request with these headers. Rejects with `unauthorized` for a wrong key, whatever is asked for; without a configured key with
-   * `forbidden` for what a web page may have made this machine's browser send. `authority`: the host of a request target in absolute form.
+   * `forbidden` for what a web page may have made this machine's browser send.
    */
-  authenticate(headers: IncomingHttpHeaders, authority?: string): Principal {
+  authenticate(headers: IncomingHttpHeaders, { authority }: RequestOrigin): Principal {
     const { keyring } = this.#deps;
     if (keyring.current() === undefined) {
       const fault = faultOfLocalRequest(headers, authority);
@@ -63,14 +58,36 @@ export class AccessControl {
     throw new StoreError('unauthorized', 'The key is wrong.', { hint: keyHint });
   }
 
+  /** Whether the rules allow it. Give the path wherever there is one: without it only rights over the whole tree count. */
   may(principal: Principal, operation: Operation, target: AccessTarget = {}): boolean {
-    if (principal.kind === 'admin') return true;
-    return (operation === 'read' || operation === 'list') && target.isPublic === true;
+    return isAllowed(principal, operation, target);
   }
 
-  /** Rejects with `unauthorized` when the principal has proved nothing yet (a key would help). */
+  /** Rejects with `unauthorized` when the principal has proved nothing yet (a key would help), with `forbidden` when its key does not reach that far. */
   authorize(principal: Principal, operation: Operation, target: AccessTarget = {}): void {
     if (this.may(principal, operation, target)) return;
-    throw new StoreError('unauthorized', 'This needs a key.', { hint: keyHint });
+    if (principal.kind !== 'key') {
+      throw new StoreError('unauthorized', 'This needs a key.', { hint: keyHint });
+    }
+    const { id, role, prefix } = principal;
+    throw new StoreError(
+      'forbidden',
+      `The access key ${id} (role ${role}, prefix ${prefix}) ${reachOf(operation, target)}.`,
+      { hint: 'Use a key with more rights; an administrator makes one with "dfs key add".' },
+    );
   }
 }
+
+const reachOf = (operation: Operation, { path }: AccessTarget) =>
+  operation === 'admin' && path === undefined
+    ? 'is no administrator of the whole cluster'
+    : `may not ${verbOf[operation]} ${path ?? 'all of the tree'}`;
+
+const verbOf: Readonly<Record<Operation, string>> = {
+  read: 'read',
+  list: 'list',
+  write: 'write',
+  delete: 'delete',
+  share: 'share',
+  admin: 'administer',
+};

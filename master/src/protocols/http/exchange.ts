@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NodeId, StoreError } from '@dfs/shared';
-import type { Principal } from '../../access/access-control.ts';
+import { plainAddress } from '../../access/client-address.ts';
+import type { Principal } from '../../access/rules.ts';
 import type { RequestTarget } from './request-target.ts';
 
 /** A request and its answer, with what every part of the front wants to know of them. */
@@ -13,6 +14,8 @@ export class Exchange {
   readonly startedAtMs = performance.now();
   /** Set before anything is asked of the store. */
   principal: Principal = { kind: 'anonymous' };
+  /** Where the client is, without a port and with IPv4 in its plain form; empty when its connection was gone before anybody looked. */
+  clientAddress: string;
   target: RequestTarget = { path: '/', query: '' };
   /** The node that served or took the bytes, for the log. */
   nodeId: NodeId | undefined;
@@ -26,6 +29,7 @@ export class Exchange {
     this.request = request;
     this.response = response;
     this.#awaitsContinue = awaitsContinue;
+    this.clientAddress = plainAddress(request.socket.remoteAddress ?? '');
     this.id = requestIdOf(request.headers['x-request-id']);
   }
 

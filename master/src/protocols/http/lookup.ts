@@ -16,9 +16,11 @@ export async function findReadable(
   const { access, files } = front;
   try {
     const named = await files.find(ref);
+    // By id the rights are those of the name that holds the content now.
+    const path = 'path' in ref ? ref.path : named?.path;
     access.authorize(exchange.principal, 'read', {
       isPublic: named?.isPublic ?? false,
-      ...('path' in ref ? { path: ref.path } : {}),
+      ...(path === undefined ? {} : { path }),
     });
     if (named) return named;
   } catch (error) {
