@@ -52,7 +52,10 @@ export interface StatAnswer {
   readonly kind: 'file' | 'directory';
   readonly created: string;
   readonly modified: string;
-  readonly public?: boolean;
+  /** Whether it is readable without a key, be it by what is said of a directory above it. */
+  readonly public: boolean;
+  /** What was said of it itself, for all below it, too; absent: as the directory above has it. */
+  readonly visibility?: 'public' | 'private';
   readonly id?: FileId;
   readonly size?: number;
   readonly md5?: string;

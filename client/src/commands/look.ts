@@ -69,7 +69,7 @@ function printStat(answer: StatAnswer, usage: UsageAnswer | undefined): void {
     ['id', answer.id],
     ['created', timeText(answer.created)],
     ['modified', timeText(answer.modified)],
-    ['public', answer.public === undefined ? undefined : String(answer.public)],
+    ['public', publicText(answer)],
     ['primary', answer.primary?.name],
     [
       'copies',
@@ -81,6 +81,9 @@ function printStat(answer: StatAnswer, usage: UsageAnswer | undefined): void {
     if (value) print(`${name.padEnd(9)} ${value}`);
   }
 }
+
+const publicText = ({ public: isPublic, visibility }: StatAnswer) =>
+  `${isPublic ? 'yes' : 'no'}${visibility === undefined ? '' : ', set here'}`;
 
 const usageText = ({ bytes, files, directories }: UsageAnswer) =>
   `${bytesText(bytes)} in ${files} files and ${directories} directories`;

@@ -424,6 +424,44 @@ describe('dfs copies', () => {
   });
 });
 
+describe('dfs chmod', () => {
+  const strangerGets = async (path: string) =>
+    (await cluster.send({ method: 'GET', path: `/fs${path}`, withKey: false })).status;
+
+  it('makes files and directories public and private, and says so', async () => {
+    await store('/open/a', '/open/closed/b');
+    expect(await dfs(['chmod', 'private', '/open/closed'])).toEqual(
+      done("'/open/closed': private, for all that is in it\n"),
+    );
+    expect(await dfs(['chmod', 'public', '/open'])).toEqual(
+      done("'/open': public, for all that is in it\n"),
+    );
+    await dfs(['put', '-', '/open/later'], { stdin: 'later' });
+    const paths = ['/open/a', '/open/later', '/open/', '/open/closed/b', '/open/closed/'];
+    expect(await Promise.all(paths.map(strangerGets))).toEqual([200, 200, 200, 401, 401]);
+    expect((await dfs(['ls', '-l', '/open']))[1]).toMatch(/^-p .* a\nd- .* closed\/$/m);
+    expect((await dfs(['stat', '/open/a']))[1]).toMatch(/^public +yes$/m);
+    expect((await dfs(['stat', '/open']))[1]).toMatch(/^public +yes, set here$/m);
+    expect(await dfs(['chmod', 'inherit', '/open'])).toEqual(
+      done("'/open': private, as its directory is, for all that is in it\n"),
+    );
+    expect(await Promise.all(paths.map(strangerGets))).toEqual([401, 401, 401, 401, 401]);
+  });
+
+  it('goes on after a name that is not there, and knows no digits', async () => {
+    await store('/open2/a');
+    const answer = await cluster.dfs(['chmod', 'public', '/open2/nope', '/open2/a']);
+    expect([answer.code, await strangerGets('/open2/a')]).toEqual([3, 200]);
+    expect((await dfs(['chmod', '644', '/open2/a']))[0]).toBe(2);
+  });
+
+  it('is not needed after dfs put --public', async () => {
+    await dfs(['put', '--public', '-', '/open3'], { stdin: 'seen' });
+    expect(await strangerGets('/open3')).toBe(200);
+    expect((await dfs(['stat', '/open3']))[1]).toMatch(/^public +yes, set here$/m);
+  });
+});
+
 describe('failures', () => {
   it('are one JSON line to programs, whatever the number of arguments', async () => {
     const [code, stdout, stderr] = await dfs(['rm', '/nope-1', '/nope-2', '--json']);

@@ -46,6 +46,11 @@ export const commandGroups: readonly CommandGroup[] = [
     load: async () => (await import('./keeping.ts')).addKeepingCommands,
   },
   {
+    heading: 'Who may read:',
+    commands: ['chmod'],
+    load: async () => (await import('./sharing.ts')).addSharingCommands,
+  },
+  {
     heading: 'Typing commands:',
     commands: ['shell', 'completion', '__complete'],
     load: async () => (await import('./shell.ts')).addShellCommands,

@@ -209,6 +209,15 @@ export class DfsClient {
     );
   }
 
+  /** Makes a file, or all below a directory, readable without a key or not; `inherit`: as the directory above it is. What is below and says otherwise itself stays as it is. */
+  async setVisibility(
+    path: string,
+    visibility: 'public' | 'private' | 'inherit',
+  ): Promise<StatAnswer> {
+    const url = `/api/v1/visibility${locate(path)}`;
+    return answerOf(await this.api.send({ method: 'PUT', path: url, json: { visibility } }));
+  }
+
   /** Stores bytes under a path and makes the directories above it. Its MD5 is compared on every hop; a stream is sent as it comes, and used up in any case. */
   put(
     path: string,

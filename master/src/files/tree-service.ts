@@ -71,6 +71,11 @@ export function createTree(
       await metadata.setCopies(path, copies);
     },
 
+    async setVisibility(path, visibility) {
+      mustServeChanges(dependencies);
+      await metadata.setVisibility(path, visibility);
+    },
+
     async usage(path) {
       mustServe(dependencies);
       return metadata.usageOf(path);

@@ -1,5 +1,10 @@
 import type { EntryId, FilePath } from '@dfs/shared';
-import type { BindCondition, DirectoryPage, OnConflict } from '../metadata/metadata-repository.ts';
+import type {
+  BindCondition,
+  DirectoryPage,
+  OnConflict,
+  Visibility,
+} from '../metadata/metadata-repository.ts';
 import type { TrashPage, Usage } from '../metadata/tree-changes.ts';
 import type { CopyOutcome, WalkedEntry } from '../metadata/working-tree.ts';
 
@@ -68,6 +73,8 @@ export interface TreeService {
   touch(path: FilePath, options: TouchOptions): Promise<{ readonly isNew: boolean }>;
   /** How many copies are wanted of a file or of all below a directory; null: as the directory above has it. Follows in the background. Rejects with `not-found`. */
   setCopies(path: FilePath, copies: number | null): Promise<void>;
+  /** Makes a file or a directory public or private, or as the directory above it is; what is below follows unless it says otherwise itself. Counts from the next request on. Rejects with `not-found`. */
+  setVisibility(path: FilePath, visibility: Visibility): Promise<void>;
   /** May be seconds late. Rejects with `not-found`. */
   usage(path: FilePath): Promise<Usage>;
   /** All below a directory, page by page, depth first and by the bytes of names; memory for the depth alone. Rejects with `not-found`, `not-a-directory`. */

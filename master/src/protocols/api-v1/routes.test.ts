@@ -45,7 +45,13 @@ describe('stat', () => {
 
   it.each(['/api/v1/stat/dir', '/api/v1/stat/dir/'])('tells of a directory: %s', async (path) => {
     const { body } = await json(path);
-    expect(body).toEqual({ path: '/dir', kind: 'directory', created: iso, modified: iso });
+    expect(body).toEqual({
+      path: '/dir',
+      kind: 'directory',
+      created: iso,
+      modified: iso,
+      public: false,
+    });
   });
 
   it.each(['/api/v1/stat', '/api/v1/stat/'])('tells of the root: %s', async (path) => {

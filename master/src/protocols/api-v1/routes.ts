@@ -11,6 +11,7 @@ import { statAt } from './stat.ts';
 import { StatusReader } from './status.ts';
 import { trashRoutes } from './trash-routes.ts';
 import { treeRoutes } from './tree-routes.ts';
+import { visibilityRoutes } from './visibility-routes.ts';
 
 const mount = '/api/v1';
 
@@ -22,6 +23,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   router.use(treeRoutes(front, exchangeOf));
   const status = new StatusReader(front);
   router.use(trashRoutes(front, exchangeOf));
+  router.use(visibilityRoutes(front, exchangeOf));
 
   router.get(`${mount}/health`, (request) => {
     sendJson(exchangeOf(request), 200, {

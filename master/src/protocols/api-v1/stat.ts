@@ -5,8 +5,8 @@ import { nothingAt } from '../http/lookup.ts';
 
 /** All that is known of a file or directory. Rejects with `not-found`. */
 export async function statAt({ files, metadata }: Front, path: FilePath): Promise<StatAnswer> {
-  const entry = await metadata.findEntry(path);
-  if (!entry) throw nothingAt(path);
-  if (entry.kind === 'directory') return directoryStatOf(path, entry);
+  const named = await metadata.findNamed(path);
+  if (!named) throw nothingAt(path);
+  if (named.entry.kind === 'directory') return directoryStatOf(named);
   return statAnswerOf(await files.stat({ path }));
 }

@@ -10,7 +10,7 @@ import {
   urlPathOf,
 } from '@dfs/shared';
 import type { FileInfo } from '../../files/file-types.ts';
-import type { Entry, ListedEntry } from '../../metadata/metadata-repository.ts';
+import type { Entry, ListedEntry, NamedEntry } from '../../metadata/metadata-repository.ts';
 import type { Usage } from '../../metadata/tree-changes.ts';
 
 export const isoTime = (ms: number) => new Date(ms).toISOString();
@@ -42,6 +42,7 @@ export function statAnswerOf(info: FileInfo): StatAnswer {
     created: isoTime(entry.createdAtMs),
     modified: isoTime(entry.modifiedAtMs),
     public: info.isPublic,
+    ...visibilityOf(entry),
     id: file.id,
     size: file.sizeBytes,
     md5: file.md5,
@@ -59,13 +60,17 @@ export function statAnswerOf(info: FileInfo): StatAnswer {
   };
 }
 
-export const directoryStatOf = (path: FilePath, entry: Entry): StatAnswer => ({
+export const directoryStatOf = ({ path, entry, isPublic }: NamedEntry): StatAnswer => ({
   path,
   kind: 'directory',
   created: isoTime(entry.createdAtMs),
   modified: isoTime(entry.modifiedAtMs),
+  public: isPublic,
+  ...visibilityOf(entry),
   ...copiesSetOf(entry),
 });
+
+const visibilityOf = ({ visibility }: Entry) => (visibility === 'inherit' ? {} : { visibility });
 
 const copiesSetOf = ({ copies }: Entry) => (copies === undefined ? {} : { copiesSet: copies });
 

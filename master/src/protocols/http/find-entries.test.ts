@@ -87,9 +87,9 @@ describe('a walk that is streamed', () => {
     await server.files.add('/open/shown', 'x');
     await server.files.add('/open/hidden', 'x');
     await server.files.add('/open/closed/deep', 'x');
-    server.files.setVisibility('/open' as FilePath, 'public');
-    server.files.setVisibility('/open/hidden' as FilePath, 'private');
-    server.files.setVisibility('/open/closed' as FilePath, 'private');
+    await server.files.setVisibility('/open' as FilePath, 'public');
+    await server.files.setVisibility('/open/hidden' as FilePath, 'private');
+    await server.files.setVisibility('/open/closed' as FilePath, 'private');
     const answer = await fetch(`${server.url}/find/open/?format=json`);
     expect(answer.status).toBe(200);
     const lines = (await answer.text()).trimEnd().split('\n');

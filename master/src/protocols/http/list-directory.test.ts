@@ -171,9 +171,9 @@ describe('a listing without a key', () => {
     await server.files.add('/shop/price.txt', 'public');
     for (const name of ['a-secret', 'm-secret', 'z-secret']) {
       await server.files.add(`/shop/${name}`, 'private');
-      server.files.setVisibility(`/shop/${name}` as FilePath, 'private');
+      await server.files.setVisibility(`/shop/${name}` as FilePath, 'private');
     }
-    server.files.setVisibility('/shop' as FilePath, 'public');
+    await server.files.setVisibility('/shop' as FilePath, 'public');
     for (const path of ['/fs/shop/', '/fs/shop/?format=json', '/fs/shop/?format=json&limit=1']) {
       const { status, body } = await stranger(path);
       expect(status).toBe(200);
@@ -194,9 +194,12 @@ describe('a listing without a key', () => {
   });
 
   it('pages to the end though nearly all is private', async () => {
-    server.files.setVisibility('/many' as FilePath, 'public');
+    await server.files.setVisibility('/many' as FilePath, 'public');
     for (let n = 0; n < 2_499; n += 1) {
-      server.files.setVisibility(`/many/${String(n).padStart(4, '0')}` as FilePath, 'private');
+      await server.files.setVisibility(
+        `/many/${String(n).padStart(4, '0')}` as FilePath,
+        'private',
+      );
     }
     const { body } = await stranger('/fs/many/?format=json&limit=10');
     const answer = JSON.parse(body) as ListAnswer;

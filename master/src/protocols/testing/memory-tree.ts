@@ -128,6 +128,12 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
     this.entries.set(path, copies === null ? rest : { ...rest, copies });
   }
 
+  async setVisibility(path: FilePath, visibility: Visibility): Promise<void> {
+    const entry = this.entries.get(path);
+    if (!entry) throw this.nothingAt(path);
+    this.entries.set(path, { ...entry, visibility });
+  }
+
   async usage(path: FilePath): Promise<Usage> {
     const entry = this.entries.get(path);
     if (!entry) throw this.nothingAt(path);
@@ -199,11 +205,6 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
 
   findEntry(path: FilePath): Entry | undefined {
     return this.entries.get(path);
-  }
-
-  setVisibility(path: FilePath, visibility: Visibility): void {
-    const entry = this.entries.get(path) as Entry;
-    this.entries.set(path, { ...entry, visibility });
   }
 
   // ── for what is built on it ──
