@@ -65,6 +65,8 @@ export interface OpenOptions {
 export interface OpenedBlob {
   readonly bytes: Readable;
   readonly sizeBytes: number;
+  /** The place has no copy of its own that counts: these bytes come from its cache. */
+  readonly isCached?: boolean;
 }
 
 /**

@@ -25,10 +25,13 @@ export interface FileReads {
   readonly count: number;
 }
 
-/** `POST /cache` of a node, which answers 202 at once and fetches in the background. */
+/** `POST /cache` of a node, at most `blobsInCacheRequestMax` blobs; it answers 202 with a `CacheAnswer` at once and fetches in the background. */
 export interface CacheRequest {
   readonly blobs: readonly BlobToCache[];
-  /** The higher, the longer it is kept when room runs short; 0: as what readers had fetched. */
+  /**
+   * -20 to 20. The higher, the longer it is kept when room runs short: a point counts as much as twice the reads. 0: as what readers had
+   * fetched.
+   */
   readonly priority: number;
 }
 
@@ -41,7 +44,36 @@ export interface BlobToCache {
   readonly sources: readonly SignedBlobSource[];
 }
 
+/** What becomes of each blob of a `CacheRequest`. */
+export interface CacheAnswer {
+  /** Will be fetched. */
+  readonly accepted: readonly BlobId[];
+  /** Stored or cached there already, from the first byte to the last. */
+  readonly present: readonly BlobId[];
+  /** Not taken, and why: too many wait, or the blob is larger than the cache. */
+  readonly refused: readonly { readonly blobId: BlobId; readonly reason: string }[];
+}
+
 /** `DELETE /cache` of a node → 204, also of blobs that it does not cache. */
 export interface CacheDrop {
   readonly blobIds: readonly BlobId[];
+}
+
+/** A page of `GET /cache?after=&limit=` of a node, in the order of ids. */
+export interface CachePage {
+  readonly blobs: readonly CachedBlob[];
+  /** Give it as `after` for the next page; absent at the end. */
+  readonly next?: BlobId;
+}
+
+export interface CachedBlob {
+  readonly blobId: BlobId;
+  readonly sizeBytes: number;
+  /** Bytes of it that are there. */
+  readonly cachedBytes: number;
+  /** All bytes are there and have the right MD5. */
+  readonly isComplete: boolean;
+  readonly priority: number;
+  /** Since the node started. */
+  readonly reads: number;
 }

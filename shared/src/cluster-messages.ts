@@ -38,10 +38,11 @@ export interface Heartbeat {
   readonly diskWriteAgeMs: number;
   /** The node's wall clock, ms since 1970; absent: it does not tell. */
   readonly nodeTimeMs?: number;
+  /** Absent: the node keeps no cache. */
+  readonly caches?: CacheReport;
   /** Where the blobs lie on the node's disk, for people. */
   readonly dataDir: string;
   readonly pid: number;
-  readonly caches?: CacheReport;
 }
 
 export interface HeartbeatAnswer {

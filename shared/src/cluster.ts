@@ -1,6 +1,7 @@
 export * from './cluster-keyring.ts';
 export * from './digest.ts';
 export * from './http-blob-store.ts';
+export * from './http-cache.ts';
 export * from './journal-keeper.ts';
 export * from './listen.ts';
 export * from './logger.ts';

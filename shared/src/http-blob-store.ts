@@ -14,6 +14,7 @@ import type {
 } from './blob-store.ts';
 import { type ByteRange, lengthOf } from './byte-range.ts';
 import { StoreError } from './errors.ts';
+import { HttpCache } from './http-cache.ts';
 import { HttpJournal } from './http-journal.ts';
 import type { BlobId, NodeId } from './ids.ts';
 import { NetworkError } from './network-failure.ts';
@@ -41,11 +42,14 @@ export class HttpBlobStore implements BlobStore, BlobPeer, ScrubbingNode {
   readonly nodeId: NodeId;
   /** What the node keeps of the journal, by the same connections. */
   readonly journal: HttpJournal;
+  /** What the node keeps because it was read. */
+  readonly cache: HttpCache;
   readonly #node: NodeClient;
 
   constructor(options: HttpBlobStoreOptions) {
     this.nodeId = options.nodeId;
     this.#node = new NodeClient(options);
+    this.cache = new HttpCache(this.#node);
     this.journal = new HttpJournal(this.#node);
   }
 
@@ -71,7 +75,8 @@ export class HttpBlobStore implements BlobStore, BlobPeer, ScrubbingNode {
       if (answer.status === 206) throw unsatisfiable(range);
       throw this.#node.failure(new NetworkError('UND_ERR_SOCKET', 'the range was not heeded'));
     }
-    return { bytes: answer.bytes, sizeBytes: answer.sizeBytes };
+    const isCached = answer.headers[nodeHeaders.cached] === '1';
+    return { bytes: answer.bytes, sizeBytes: answer.sizeBytes, ...(isCached ? { isCached } : {}) };
   }
 
   async describe(id: BlobId): Promise<StoredBlob | undefined> {

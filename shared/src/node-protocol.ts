@@ -7,14 +7,16 @@ import type { BlobId, NodeId } from './ids.ts';
  *   PUT    /blobs/<id>            store; body raw; `x-dfs-description` (base64url JSON of BlobDescription), `x-dfs-md5` (expected),
  *                                 `content-length` or chunked with `x-dfs-size` where known; `x-dfs-part: 1` announces that the blob is part of a larger
  *                                 file and that a trailer `x-dfs-whole` (base64url JSON of WholeFile, or `-` for none) follows the body → 201 BlobReceipt
- *   GET    /blobs/<id>            bytes; `range: bytes=a-b` (one range) → 200 or 206; with `x-dfs-want-description: 1` answers `x-dfs-description` (StoredBlob)
+ *   GET    /blobs/<id>            bytes; `range: bytes=a-b` (one range) → 200 or 206; with `x-dfs-want-description: 1` answers `x-dfs-description` (StoredBlob).
+ *                                 From the node's cache, with `x-dfs-cached: 1`, when it has no stored copy and no description is wanted
  *   HEAD   /blobs/<id>            as GET without the body; an error tells its kind in `x-dfs-error`
  *   DELETE /blobs/<id>            `x-dfs-expires` (ms of the master's clock) → 204
  *   POST   /pull                  JSON PullRequest → 200 BlobReceipt
  *   GET    /inventory?after=&limit=   → InventoryPage
  *   POST   /scrub                begins to read every blob again now → 202 ScrubStatus; GET: how far it got → 200 ScrubStatus
- *   POST   /cache                 JSON CacheRequest → 202: it fetches these blobs into its cache in the background; 507 when it caches nothing
+ *   POST   /cache                 JSON CacheRequest → 202 CacheAnswer: it fetches these blobs into its cache in the background; 507 when it caches nothing
  *   DELETE /cache                 JSON CacheDrop → 204
+ *   GET    /cache?after=&limit=   → CachePage
  *   GET    /status                → NodeStatus
  *   GET    /journal               → JournalStatus
  *   POST   /journal/records       NDJSON of JournalRecord; `x-dfs-md5` of the body where given is checked → 200 { last }, durable; 409 conflict names the last number
@@ -36,6 +38,7 @@ export const nodeHeaders = {
   part: 'x-dfs-part',
   whole: 'x-dfs-whole',
   expires: 'x-dfs-expires',
+  cached: 'x-dfs-cached',
   error: 'x-dfs-error',
 } as const;
 
@@ -44,6 +47,8 @@ export const nodeLimits = { connectMs: 1_000, headersMs: 5_000, idleMs: 10_000 }
 
 /** What a `CacheReport` holds at most. */
 export const cacheReportLimits = { blobs: 1_000, reads: 100 } as const;
+/** Blobs in one `POST` or `DELETE` of a node's cache, at most. */
+export const blobsInCacheRequestMax = 1_000;
 
 export interface NodeStatus {
   readonly nodeId: NodeId;

@@ -13,7 +13,7 @@ import type {
   ScrubbingNode,
   StoredBlob,
 } from '@dfs/shared';
-import type { HttpBlobStore, JournalKeeper } from '@dfs/shared/cluster';
+import type { HttpBlobStore, HttpCache, JournalKeeper } from '@dfs/shared/cluster';
 import type { NodeStore } from './node-directory.ts';
 
 /** A node's store that knows how many transfers of this master it is busy with; an open read counts until its stream ends. */
@@ -32,6 +32,10 @@ export class CountedNodeStore implements NodeStore {
 
   get journal(): JournalKeeper {
     return this.#store.journal;
+  }
+
+  get cache(): HttpCache {
+    return this.#store.cache;
   }
 
   put(id: BlobId, body: BlobBody, options: PutOptions): Promise<BlobReceipt> {
