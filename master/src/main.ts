@@ -235,7 +235,7 @@ async function wire(
   });
   const { host } = config;
   const managementPort = await listen(clusterServer, { host, port: config.managementPort });
-  const port = await listen(publicServer, { host, port: config.port });
+  const port = await listen(publicServer.server, { host, port: config.port });
   repair.start();
   collector.start();
   removal.start();
@@ -252,7 +252,7 @@ async function wire(
     },
     /** No new work first, then the loops, then what they stand on. */
     stop: async () => {
-      await closeServer(publicServer, transfersEndWithinMs);
+      await closeServer(publicServer.server, transfersEndWithinMs);
       await Promise.all([repair.stop(), collector.stop(), removal.stop(), upkeep.stop()]);
       await closeServer(clusterServer, 0);
       await shipper.stop();

@@ -1,21 +1,12 @@
 import type { JournalAnswer, ReplicationAttempt } from '@dfs/shared';
+import type { RequestCounter } from '@dfs/shared/serving';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { NodeDirectory } from './cluster/node-directory.ts';
 import { addJournalGauges } from './journal/journal-gauges.ts';
 import type { MetadataRepository, StoreCounts } from './metadata/metadata-repository.ts';
 
-/** One answered (or aborted) request of the public port. */
-export interface EndedRequest {
-  readonly method: string;
-  readonly status: number;
-  /** On the wire, headers included. */
-  readonly receivedBytes: number;
-  readonly sentBytes: number;
-}
-
 /** What Prometheus may ask. The figures of the store are read when it asks, not kept up to date. */
-export interface Metrics {
-  requestEnded(request: EndedRequest): void;
+export interface Metrics extends RequestCounter {
   authenticationFailed(): void;
   replicationsAttempted(attempts: readonly Pick<ReplicationAttempt, 'outcome'>[]): void;
   /** The exposition and its media type. Rejects when the database does. */

@@ -1,16 +1,13 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { StoreError } from '@dfs/shared';
-import { type Logger, ServerTls } from '@dfs/shared/cluster';
+import type { Logger, ServerTls } from '@dfs/shared/cluster';
+import { createFrontServer, type FrontServer, refuse } from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
-import { recordExchange } from './protocols/http/access-log.ts';
-import { answerError } from './protocols/http/answer-error.ts';
-import { answerClientErrors } from './protocols/http/client-error.ts';
 import { Exchange } from './protocols/http/exchange.ts';
 import type { Front } from './protocols/http/front.ts';
-import { parseTarget } from './protocols/http/request-target.ts';
 import { fileRoutes } from './protocols/http/routes.ts';
 import { fileBytesRequestOf, serveFileBytes } from './protocols/http/serve-file-bytes.ts';
 import { pageRoutes } from './protocols/pages/routes.ts';
@@ -23,25 +20,24 @@ export interface PublicServerDependencies extends Front {
   readonly tls?: ServerTls;
 }
 
-/** A path of 4096 bytes takes up to 12 KiB percent-encoded, and attributes want room beside it. */
-const headersMaxBytes = 32 * 2 ** 10;
-const headersTimeoutMs = 60_000;
-/** Longer than the pools of common clients keep an idle connection, so that they close it and not we, just as they use it. */
-const keepAliveMs = 75_000;
+/** The public port, and the way in for requests that nodes pass on. */
+export type PublicServer = FrontServer<Exchange>;
 
 /**
  * The public port: requests for the bytes of a file go straight to the front, all others through express. Each is authenticated first, answered by one
  * table of errors, logged in one line and counted.
  */
-export function createPublicServer(dependencies: PublicServerDependencies): Server {
-  const { access, logger } = dependencies;
+export function createPublicServer(dependencies: PublicServerDependencies): PublicServer {
+  const { access, logger, metrics, tls } = dependencies;
   const app = createApp(dependencies);
-
-  const serve = async (exchange: Exchange): Promise<void> => {
-    const { request, response } = exchange;
-    try {
-      refuseBadHeaders(request, response);
-      exchange.target = parseTarget(request.url ?? '');
+  return createFrontServer<Exchange>({
+    ...(tls === undefined ? {} : { tls }),
+    logger,
+    metrics,
+    exchangeOf: (request, response, awaitsContinue) =>
+      new Exchange(request, response, awaitsContinue),
+    serve: async (exchange) => {
+      const { request, response } = exchange;
       const { path, query, authority } = exchange.target;
       exchange.principal = access.authenticate(request.headers, {
         authority,
@@ -51,38 +47,10 @@ export function createPublicServer(dependencies: PublicServerDependencies): Serv
       if (kind && (await serveFileBytes(dependencies, exchange, kind)) === 'answered') return;
       // express is to see what we saw: the target without its host.
       request.url = query === '' ? path : `${path}?${query}`;
-      app(request, response);
-    } catch (error) {
-      await refuse(exchange, error, logger);
-    }
-  };
-  const take =
-    (awaitsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
-      const exchange = new Exchange(request, response, awaitsContinue);
       exchanges.set(request, exchange);
-      recordExchange(exchange, serve(exchange), dependencies);
-    };
-
-  const server = (dependencies.tls ?? ServerTls.none()).createServer(
-    { maxHeaderSize: headersMaxBytes, requireHostHeader: false },
-    take(false),
-  );
-  server.on('checkContinue', take(true));
-  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-    const exchange = new Exchange(request, response, false);
-    const refusal = new StoreError('invalid-request', 'The header Expect asks for nothing known.', {
-      hint: 'Leave it out, or send "Expect: 100-continue".',
-    });
-    recordExchange(exchange, refuse(exchange, refusal, logger), dependencies);
+      app(request, response);
+    },
   });
-  answerClientErrors(server);
-  // Those past a number would be dropped without a word, and with them a digest or a condition; their length is limited anyway.
-  server.maxHeadersCount = 0;
-  // An upload may take hours. What limits it instead is how long its sender may pause.
-  server.requestTimeout = 0;
-  server.headersTimeout = headersTimeoutMs;
-  server.keepAliveTimeout = keepAliveMs;
-  return server;
 }
 
 /** The exchange of each request on its way, for handlers that express calls with the request alone. */
@@ -111,29 +79,4 @@ function createApp(dependencies: PublicServerDependencies): express.Express {
     void refuse(exchangeOf(request), error, logger);
   });
   return app;
-}
-
-/** Answers a failure. Never rejects: where not even that can be answered, the connection is cut. */
-async function refuse(exchange: Exchange, failure: unknown, logger: Logger): Promise<void> {
-  try {
-    await answerError(exchange, failure, logger);
-  } catch (error) {
-    logger.error('a failure could not be answered', { requestId: exchange.id, error });
-    exchange.response.destroy();
-  }
-}
-
-/** HTTP/1.1 wants exactly one host (RFC 9112 section 3.2), for whose absence node:http would refuse without saying why. A header without a name is let in by the parser of older Node.js. */
-function refuseBadHeaders(request: IncomingMessage, response: ServerResponse): void {
-  const { headers, httpVersion } = request;
-  if (headers[''] !== undefined) {
-    response.shouldKeepAlive = false;
-    throw new StoreError('invalid-request', 'A header of the request has no name.', {
-      hint: 'Send HTTP/1.1 as RFC 9112 defines it.',
-    });
-  }
-  if (headers.host !== undefined || httpVersion === '1.0') return;
-  throw new StoreError('invalid-request', 'The request has no Host header.', {
-    hint: 'Send the name of the server in the header Host.',
-  });
 }

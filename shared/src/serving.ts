@@ -1,5 +1,11 @@
+export * from './serving/access-log.ts';
+export * from './serving/answer-error.ts';
 export * from './serving/attributes.ts';
+export * from './serving/client-address.ts';
 export * from './serving/conditions.ts';
 export * from './serving/etag.ts';
+export * from './serving/exchange.ts';
+export * from './serving/front-server.ts';
+export * from './serving/request-target.ts';
 export * from './serving/serve-file.ts';
 export type * from './serving/served-file.ts';

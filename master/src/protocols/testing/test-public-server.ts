@@ -121,7 +121,7 @@ export class TestPublicServer {
       },
       version: '1.2.3',
       ...(options.safekeeping ? { safekeeping: options.safekeeping } : {}),
-    });
+    }).server;
     this.nodes.push(snapshotOf({ id: this.files.node.id, name: this.files.node.name }));
   }
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { StoreError } from '@dfs/shared';
+import { StoreError } from '../errors.ts';
 import { rawErrorAnswer } from './answer-error.ts';
 import { newRequestId } from './exchange.ts';
 

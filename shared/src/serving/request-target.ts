@@ -1,4 +1,4 @@
-import { StoreError } from '@dfs/shared';
+import { StoreError } from '../errors.ts';
 
 /** What a request line asks for, still percent-encoded. */
 export interface RequestTarget {

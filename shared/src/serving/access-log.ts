@@ -1,8 +1,20 @@
 import type { Socket } from 'node:net';
-import type { StoreErrorKind } from '@dfs/shared';
-import type { Logger } from '@dfs/shared/cluster';
-import type { Metrics } from '../../metrics.ts';
-import type { Exchange } from './exchange.ts';
+import type { StoreErrorKind } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { HttpExchange } from './exchange.ts';
+
+/** One answered (or aborted) request of a server. */
+export interface EndedRequest {
+  readonly method: string;
+  readonly status: number;
+  /** On the wire, headers included. */
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+}
+
+export interface RequestCounter {
+  requestEnded(request: EndedRequest): void;
+}
 
 /** Status of a request whose sender left before any answer. */
 const clientGoneStatus = 499;
@@ -21,9 +33,9 @@ const bytesBefore = new WeakMap<Socket, { received: number; sent: number }>();
  * The query is left out: it may hold secrets. `served` never rejects.
  */
 export function recordExchange(
-  exchange: Exchange,
+  exchange: HttpExchange,
   served: Promise<void>,
-  { logger, metrics }: { readonly logger: Logger; readonly metrics: Metrics },
+  { logger, metrics }: { readonly logger: Logger; readonly metrics: RequestCounter },
 ): void {
   const { request, response } = exchange;
   const { socket } = request;

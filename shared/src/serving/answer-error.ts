@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http';
-import { errorBodyOf, httpStatusOf, StoreError, type StoreErrorKind } from '@dfs/shared';
-import type { Logger } from '@dfs/shared/cluster';
+import { errorBodyOf, httpStatusOf, StoreError, type StoreErrorKind } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import { discardBody } from './discard-body.ts';
-import type { Exchange } from './exchange.ts';
+import type { HttpExchange } from './exchange.ts';
 
 /** What to do next, where the error itself does not say. */
 const hintOf: Readonly<Record<StoreErrorKind, string>> = {
@@ -46,7 +46,7 @@ const smallBody = { bytesMax: 64 * 2 ** 10, waitMs: 1_000 };
 
 /** Answers a failed exchange by the one table of errors. What is no `StoreError` is logged here and told to nobody. */
 export async function answerError(
-  exchange: Exchange,
+  exchange: HttpExchange,
   failure: unknown,
   logger: Logger,
 ): Promise<void> {
@@ -85,7 +85,7 @@ export async function answerError(
   response.end(() => request.destroy());
 }
 
-function isSmallBodyComing({ awaitsContinue, request }: Exchange): boolean {
+function isSmallBodyComing({ awaitsContinue, request }: HttpExchange): boolean {
   const length = request.headers['content-length'];
   return !awaitsContinue && length !== undefined && Number(length) <= smallBody.bytesMax;
 }
@@ -134,7 +134,7 @@ const disconnectCodes: ReadonlySet<unknown> = new Set([
 ]);
 
 /** What streams say when the client has gone: nobody's fault, and nobody is left to be told. */
-const isDisconnect = (failure: unknown, { response }: Exchange) =>
+const isDisconnect = (failure: unknown, { response }: HttpExchange) =>
   response.destroyed &&
   !(failure instanceof StoreError) &&
   disconnectCodes.has((failure as { code?: unknown } | null)?.code);
