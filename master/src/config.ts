@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { EnvironmentReader } from '@dfs/shared';
 import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
+import { TrustedProxies } from './access/trusted-proxies.ts';
 
 /** Everything the master is told, read once. Durations in ms, sizes in bytes. */
 export interface MasterConfig {
@@ -25,6 +26,8 @@ export interface MasterConfig {
   /** 0: what is removed or replaced is gone at once. */
   readonly trashTtlMs: number;
   readonly logKeepMs: number;
+  /** Whose `X-Forwarded-` headers count. */
+  readonly trustedProxies: TrustedProxies;
   readonly logLevel: LogLevel;
 }
 
@@ -58,6 +61,7 @@ export function readConfig(
     gcGraceMs: read.durationMs('DFS_GC_GRACE', 15 * 60_000),
     trashTtlMs: read.durationMs('DFS_TRASH_TTL', 24 * 3_600_000),
     logKeepMs: read.durationMs('DFS_LOG_KEEP', 30 * 86_400_000, { min: 1_000 }),
+    trustedProxies: readTrustedProxies(read),
     logLevel: read.choice('DFS_LOG_LEVEL', 'info', logLevels),
   };
   if (config.minCopies > config.copies) {
@@ -72,4 +76,17 @@ export function readConfig(
   if (openHost !== undefined) read.fault(openHost);
   read.finish();
   return Object.freeze(config);
+}
+
+function readTrustedProxies(read: EnvironmentReader): TrustedProxies {
+  const networks = read.optional('DFS_TRUSTED_PROXIES');
+  if (networks === undefined) return TrustedProxies.none;
+  try {
+    return TrustedProxies.of(networks);
+  } catch (error) {
+    read.fault(
+      `DFS_TRUSTED_PROXIES (${(error as Error).message}): it must hold addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal, separated by commas.`,
+    );
+    return TrustedProxies.none;
+  }
 }

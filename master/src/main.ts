@@ -197,6 +197,7 @@ async function wire(
 
   const publicServer = createPublicServer({
     tls: tls.server,
+    proxies: config.trustedProxies,
     care,
     files,
     access,

@@ -3,6 +3,7 @@ import { StoreError } from '@dfs/shared';
 import type { Logger, ServerTls } from '@dfs/shared/cluster';
 import { createFrontServer, type FrontServer, refuse } from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response } from 'express';
+import { TrustedProxies } from './access/trusted-proxies.ts';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
@@ -16,6 +17,8 @@ export interface PublicServerDependencies extends Front {
   readonly care: Care;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** Whose word on the client counts; absent: nobody's. */
+  readonly proxies?: TrustedProxies;
   /** Absent: HTTP. */
   readonly tls?: ServerTls;
 }
@@ -28,7 +31,7 @@ export type PublicServer = FrontServer<Exchange>;
  * table of errors, logged in one line and counted.
  */
 export function createPublicServer(dependencies: PublicServerDependencies): PublicServer {
-  const { access, logger, metrics, tls } = dependencies;
+  const { access, logger, metrics, tls, proxies = TrustedProxies.none } = dependencies;
   const app = createApp(dependencies);
   return createFrontServer<Exchange>({
     ...(tls === undefined ? {} : { tls }),
@@ -39,9 +42,13 @@ export function createPublicServer(dependencies: PublicServerDependencies): Publ
     serve: async (exchange) => {
       const { request, response } = exchange;
       const { path, query, authority } = exchange.target;
+      const peer = { address: exchange.clientAddress, isTls: exchange.isTls };
+      const client = proxies.clientOf(peer, request.headers, authority);
+      exchange.clientAddress = client.address;
+      exchange.baseUrl = client.baseUrl;
       exchange.principal = access.authenticate(request.headers, {
         authority,
-        clientAddress: exchange.clientAddress,
+        clientAddress: client.address,
       });
       const kind = fileBytesRequestOf(exchange);
       if (kind && (await serveFileBytes(dependencies, exchange, kind)) === 'answered') return;

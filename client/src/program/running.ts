@@ -61,6 +61,7 @@ export function addRunningCommands(program: Command, session: Session): void {
         'how long what is removed or replaced can be brought back',
       ],
       ['--instance-name <name>', 'DFS_INSTANCE_NAME', 'its name'],
+      ['--trusted-proxies <networks>', 'DFS_TRUSTED_PROXIES', 'whose X-Forwarded headers count'],
       ['--log-keep <time>', 'DFS_LOG_KEEP', 'how long the log of copies is kept'],
     ],
   });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TLSSocket } from 'node:tls';
 import type { StoreError } from '../errors.ts';
 import type { NodeId } from '../ids.ts';
 import { plainAddress } from './client-address.ts';
@@ -14,6 +15,8 @@ export class HttpExchange {
   readonly startedAtMs = performance.now();
   /** Where the client is, without a port and with IPv4 in its plain form; empty when its connection was gone before anybody looked. */
   clientAddress: string;
+  /** Whether the client's connection has TLS. */
+  isTls: boolean;
   target: RequestTarget = { path: '/', query: '' };
   /** The node that served or took the bytes, for the log. */
   nodeId: NodeId | undefined;
@@ -28,6 +31,7 @@ export class HttpExchange {
     this.response = response;
     this.#awaitsContinue = awaitsContinue;
     this.clientAddress = plainAddress(request.socket.remoteAddress ?? '');
+    this.isTls = (request.socket as TLSSocket).encrypted === true;
     this.id = requestIdOf(request.headers['x-request-id']);
   }
 

@@ -5,4 +5,6 @@ import type { Principal } from '../../access/rules.ts';
 export class Exchange extends HttpExchange {
   /** Set before anything is asked of the store. */
   principal: Principal = { kind: 'anonymous' };
+  /** Scheme and host by which the client reached us, such as `https://files.example:8443`; undefined where it named no usable host. */
+  baseUrl: string | undefined;
 }
