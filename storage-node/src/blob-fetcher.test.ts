@@ -193,3 +193,55 @@ describe('a pull', () => {
     expect(asked).toBe(1);
   });
 });
+
+describe('a fetch of a part', () => {
+  const fetchPart = (range = { start: 10, end: 1_000 }) =>
+    fetcher.fetchRange(
+      { blobId: id, source: { nodeId, url }, ...facts },
+      range,
+      new AbortController().signal,
+    );
+  const part = (response: ServerResponse, headers: Record<string, string | number> = {}) =>
+    response.writeHead(206, {
+      'content-length': 990,
+      'content-range': `bytes 10-999/${bytes.byteLength}`,
+      etag: `"${facts.md5}"`,
+      ...headers,
+    });
+
+  it('gives exactly the bytes asked for, by a signed link', async () => {
+    let asked: IncomingMessage | undefined;
+    source = (request, response) => {
+      asked = request;
+      part(response).end(bytes.subarray(10, 1_000));
+    };
+    expect(await bytesOf(await fetchPart())).toEqual(Buffer.from(bytes.subarray(10, 1_000)));
+    expect(asked?.headers.range).toBe('bytes=10-999');
+    expect(asked?.headers).not.toHaveProperty('authorization');
+    const query = new URLSearchParams((asked?.url ?? '').split('?')[1]);
+    expect(verifyBlobQuery(keyring.blobUrlKeys(), id, query, Date.now())).toMatchObject({ nodeId });
+  });
+
+  it.each<[string, string, (response: ServerResponse) => unknown]>([
+    ['other bytes', 'corrupt', (response) => part(response, { etag: '"f"' }).end()],
+    [
+      'a blob of another size',
+      'corrupt',
+      (response) => part(response, { 'content-range': 'bytes 10-999/1001' }).end(),
+    ],
+    [
+      'another part',
+      'corrupt',
+      (response) => part(response, { 'content-range': `bytes 0-989/${bytes.byteLength}` }).end(),
+    ],
+    ['the whole instead', 'unavailable', (response) => response.end(bytes)],
+    [
+      'a redirect to elsewhere',
+      'unavailable',
+      (response) => response.writeHead(307, { location: `${url}/elsewhere` }).end(),
+    ],
+  ])('refuses %s', async (_, kind, answer) => {
+    source = (_request, response) => answer(response);
+    await expect(fetchPart()).rejects.toMatchObject({ kind });
+  });
+});

@@ -1,11 +1,14 @@
 import type { Readable } from 'node:stream';
 import type { SecureContext } from 'node:tls';
 import {
+  type ByteRange,
   blobPathOf,
   type Clock,
   type ClusterId,
+  contentRangeOf,
   decodeHeaderJson,
   errorOfAnswer,
+  lengthOf,
   nodeHeaders,
   nodeLimits,
   type PullRequest,
@@ -43,6 +46,13 @@ export interface BlobFetcherOptions {
     readonly idleMs: number;
   };
 }
+
+/** Fetches a part of a blob from another node; the caller reads the bytes or destroys them. */
+export type FetchRange = (
+  pull: PullRequest,
+  range: ByteRange,
+  signal: AbortSignal,
+) => Promise<Readable>;
 
 /** Fetches blobs from other nodes by signed, short-lived URLs. */
 export class BlobFetcher {
@@ -85,18 +95,44 @@ export class BlobFetcher {
     }
   };
 
+  /**
+   * Fetches a part of a blob, from a node's stored copy or its cache: bytes that end after exactly
+   * `range` or fail. Rejects as `fetch`.
+   */
+  readonly fetchRange: FetchRange = async (pull, range, signal) => {
+    const { statusCode, headers, body } = await this.#ask(pull, signal, {
+      range: `bytes=${range.start}-${range.end - 1}`,
+    });
+    body.on('error', ignore);
+    if (statusCode !== 206) throw refusalOf(pull, statusCode, await textOf(body));
+    // What it is for is told by the name; whether it is the same content by size and MD5.
+    if (
+      headers['content-range'] === contentRangeOf(range, pull.sizeBytes) &&
+      headers['content-length'] === String(lengthOf(range)) &&
+      headers['etag'] === `"${pull.md5}"`
+    ) {
+      return body;
+    }
+    body.destroy();
+    throw otherBytes(pull, String(headers['content-range']), String(headers['etag']));
+  };
+
   close(): Promise<void> {
     return this.#agent.destroy();
   }
 
-  async #ask(pull: PullRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #ask(
+    pull: PullRequest,
+    signal: AbortSignal,
+    headers: Record<string, string> = { [nodeHeaders.wantDescription]: '1' },
+  ): Promise<Dispatcher.ResponseData> {
     const { nodeId, url } = pull.source;
     try {
       return await httpRequest(url + this.#pathOf(pull), {
         dispatcher: this.#agent,
         signal,
         headers: {
-          [nodeHeaders.wantDescription]: '1',
+          ...headers,
           ...(this.#options.keyring.current() !== undefined ? {} : { [nodeHeaders.node]: nodeId }),
         },
       });
@@ -144,11 +180,14 @@ function descriptionOf(header: string | string[] | undefined, pull: PullRequest)
   const { blobId, sizeBytes, md5 } = description;
   if (blobId === pull.blobId && sizeBytes === pull.sizeBytes && md5 === pull.md5)
     return description;
-  throw new StoreError(
-    'corrupt',
-    `The source ${pull.source.nodeId} holds other bytes for the blob ${pull.blobId} (${sizeBytes} bytes, MD5 ${md5}).`,
-  );
+  throw otherBytes(pull, `${sizeBytes} bytes`, `MD5 ${md5}`);
 }
+
+const otherBytes = ({ blobId, source }: PullRequest, size: string, md5: string) =>
+  new StoreError(
+    'corrupt',
+    `The source ${source.nodeId} holds other bytes for the blob ${blobId} (${size}, ${md5}).`,
+  );
 
 function parsed(text: string): StoredBlob | undefined {
   try {

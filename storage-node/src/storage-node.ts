@@ -12,6 +12,7 @@ import {
 import { BlobFetcher } from './blob-fetcher.ts';
 import { BlobTally } from './blob-tally.ts';
 import { BlockBuffers } from './block-buffers.ts';
+import { ReadCache } from './cache/read-cache.ts';
 import type { StorageNodeConfig } from './config.ts';
 import { createCounters } from './counters.ts';
 import { DamageReporter } from './damage-reporter.ts';
@@ -111,6 +112,8 @@ export async function startStorageNode(
       clock,
     });
     cleanup.push(() => fetcher.close());
+    const cache = new ReadCache({ fetchRange: fetcher.fetchRange });
+    cleanup.push(() => cache.close());
     const counters = createCounters();
     const dropClock = new DropClock(clock);
     let scrubber: Scrubber | undefined;
