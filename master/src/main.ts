@@ -12,6 +12,8 @@ import {
   runProgram,
 } from '@dfs/shared/cluster';
 import { AccessControl } from './access/access-control.ts';
+import { LinkKeys } from './access/links.ts';
+import { Openings } from './access/openings.ts';
 import { closeServer } from './close-server.ts';
 import { createClusterServer } from './cluster/cluster-server.ts';
 import { HeartbeatNodeDirectory } from './cluster/heartbeat-node-directory.ts';
@@ -201,6 +203,8 @@ async function wire(
     care,
     files,
     access,
+    linkKeys: new LinkKeys(keyring),
+    openings: new Openings({ metadata, clock }),
     metadata,
     nodes,
     nodeAdmin,

@@ -13,6 +13,7 @@ export type * from './journal-format.ts';
 export * from './key-file.ts';
 export * from './make-directories.ts';
 export * from './node-protocol.ts';
+export type * from './opening.ts';
 export type * from './public-messages.ts';
 export * from './replication-job.ts';
 export type * from './restore-messages.ts';

@@ -1,5 +1,7 @@
 import { type Clock, type JournalAnswer, parseUrlPath, StoreError } from '@dfs/shared';
 import type { AccessControl } from '../../access/access-control.ts';
+import type { LinkKeys } from '../../access/links.ts';
+import type { Openings } from '../../access/openings.ts';
 import type { NodeAdmin } from '../../cluster/node-admin.ts';
 import type { NodeDirectory } from '../../cluster/node-directory.ts';
 import { restoreHint } from '../../cluster/recovery.ts';
@@ -15,6 +17,14 @@ export type FrontMetadata = Pick<
   MetadataRepository,
   | 'findEntry'
   | 'findNamed'
+  | 'findFile'
+  | 'findFileById'
+  | 'addGrant'
+  | 'removeGrants'
+  | 'grantsOf'
+  | 'listGrants'
+  | 'addRevocation'
+  | 'revocationsOf'
   | 'listLog'
   | 'counts'
   | 'identity'
@@ -51,6 +61,8 @@ export interface Safekeeping {
 export interface Front {
   readonly files: FileService;
   readonly access: AccessControl;
+  readonly linkKeys: LinkKeys;
+  readonly openings: Openings;
   readonly metadata: FrontMetadata;
   readonly nodes: NodeDirectory;
   readonly nodeAdmin: NodeAdmin;

@@ -1,4 +1,4 @@
-import { type NodeId, parseNodeId } from '@dfs/shared';
+import { type FileId, type NodeId, type Opening, parseNodeId } from '@dfs/shared';
 import { serveFile } from '@dfs/shared/serving';
 import type { FileRef } from '../../files/file-types.ts';
 import type { NamedFile } from '../../metadata/metadata-repository.ts';
@@ -12,11 +12,14 @@ import { findReadable } from './lookup.ts';
  */
 export async function getFile(front: Front, exchange: Exchange, ref: FileRef): Promise<void> {
   checkServing(front.nodes);
-  const named = await findReadable(front, exchange, ref);
+  const { named, opening } = await findReadable(front, exchange, ref);
   const avoid = readAvoid(exchange);
-  if (exchange.query.get('redirect') === '1' && (await redirect(front, exchange, named, avoid))) {
-    return;
+  // What can be taken back goes through here, where it can be cut.
+  const mayRedirect = opening.kind === 'right' || opening.kind === 'public';
+  if (mayRedirect && exchange.query.get('redirect') === '1') {
+    if (await redirect(front, exchange, named, avoid)) return;
   }
+  cutWhenTakenBack(front, exchange, opening, named.file.id);
   const { file, entry, path, isPublic } = named;
   const { files, clock, config } = front;
   const { signal } = exchange;
@@ -25,7 +28,7 @@ export async function getFile(front: Front, exchange: Exchange, ref: FileRef): P
     exchange,
     { ...file, path, isPublic, modifiedAtMs },
     {
-      isDownload: exchange.query.get('download') === '1',
+      isDownload: exchange.query.get('download') === '1' || isDownloadBy(opening),
       isById: 'id' in ref,
       nowMs: clock.now(),
       downloadIdleMs: config.downloadIdleMs,
@@ -37,6 +40,20 @@ export async function getFile(front: Front, exchange: Exchange, ref: FileRef): P
         }),
     },
   );
+}
+
+/** Whether a link asks for the file to be saved rather than shown. */
+export const isDownloadBy = (opening: Opening) => opening.kind === 'link' && opening.isDownload;
+
+/** Ends the answer in the middle when the link or grant that it runs under is taken back. */
+export function cutWhenTakenBack(
+  { openings }: Front,
+  { response }: Exchange,
+  opening: Opening,
+  fileId: FileId,
+): void {
+  const release = openings.hold(opening, fileId, () => response.destroy());
+  response.once('close', release);
 }
 
 function readAvoid({ query }: Exchange): NodeId | undefined {

@@ -1,35 +1,69 @@
-import { type FilePath, StoreError } from '@dfs/shared';
+import { type FilePath, type Opening, StoreError } from '@dfs/shared';
+import { linkRefused, openingByAddress, openingByLink } from '../../access/judge-opening.ts';
 import type { FileRef } from '../../files/file-types.ts';
 import type { Entry, NamedFile } from '../../metadata/metadata-repository.ts';
 import type { Exchange } from './exchange.ts';
 import type { Front } from './front.ts';
 
+/** A file that may be read, and by which right. */
+export interface ReadableFile {
+  readonly named: NamedFile;
+  readonly opening: Opening;
+}
+
 /**
- * The file that is asked for, if the principal may read it. To whoever may not, a private file, a directory and nothing at all look the
- * same. Rejects with `unauthorized`, `not-found`, `is-a-directory`.
+ * The file that is asked for, if it may be read: since it is public, the principal may, a signature in the query opens it (by path alone, and for GET and HEAD), or a grant lets the
+ * client's address. To whoever may not, a private file, a directory and nothing at all look the same. Rejects with `unauthorized`, `forbidden`, `not-found`, `is-a-directory`.
  */
 export async function findReadable(
   front: Front,
   exchange: Exchange,
   ref: FileRef,
-): Promise<NamedFile> {
-  const { access, files } = front;
+): Promise<ReadableFile> {
+  const { access } = front;
+  const { principal, clientAddress } = exchange;
+  const named = await findNamed(front, exchange, ref);
+  // By id the rights are those of the name that holds the content now.
+  const path = 'path' in ref ? ref.path : named?.path;
+  const target = {
+    isPublic: named?.isPublic ?? false,
+    ...(path === undefined ? {} : { path }),
+  };
+  if (access.may(principal, 'read', target)) {
+    if (named) return { named, opening: { kind: named.isPublic ? 'public' : 'right' } };
+    throw nothingFor(ref);
+  }
+  const signature = exchange.query.get('signature');
+  const link =
+    signature !== null && 'path' in ref
+      ? await openingByLink(front, { path: ref.path, signature, named })
+      : undefined;
+  if (link && 'kind' in link) {
+    if (named) return { named, opening: link };
+    throw nothingFor(ref);
+  }
+  const grant = named && (await openingByAddress(front, { named, clientAddress }));
+  if (grant) return { named, opening: grant };
+  if (link) throw linkRefused(link.fault);
+  access.authorize(principal, 'read', target);
+  throw nothingFor(ref);
+}
+
+async function findNamed(
+  front: Front,
+  exchange: Exchange,
+  ref: FileRef,
+): Promise<NamedFile | undefined> {
   try {
-    const named = await files.find(ref);
-    // By id the rights are those of the name that holds the content now.
-    const path = 'path' in ref ? ref.path : named?.path;
-    access.authorize(exchange.principal, 'read', {
-      isPublic: named?.isPublic ?? false,
-      ...(path === undefined ? {} : { path }),
-    });
-    if (named) return named;
+    return await front.files.find(ref);
   } catch (error) {
     const isDirectory = error instanceof StoreError && error.kind === 'is-a-directory';
     if (isDirectory && 'path' in ref) await authorizeListing(front, exchange, ref.path);
     throw error;
   }
-  throw 'path' in ref ? noFileAt(ref.path) : noContent(ref.id);
 }
+
+const nothingFor = (ref: FileRef) => ('path' in ref ? noFileAt(ref.path) : noContent(ref.id));
 
 export const nothingAt = (path: FilePath) =>
   new StoreError('not-found', `There is nothing at ${path}.`, {

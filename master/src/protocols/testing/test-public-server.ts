@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import {
+  type Clock,
   type ClusterId,
   type FsckLine,
   type NodeId,
@@ -10,6 +11,8 @@ import {
 import { ClusterKeyring, listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
+import { LinkKeys } from '../../access/links.ts';
+import { Openings } from '../../access/openings.ts';
 import { findNode } from '../../cluster/node-admin.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { FileService } from '../../files/file-types.ts';
@@ -19,6 +22,7 @@ import { createPublicServer } from '../../server.ts';
 import type { Care } from '../api-v1/care-routes.ts';
 import type { FrontConfig, FrontMetadata, Safekeeping } from '../http/front.ts';
 import { MemoryFileService } from './memory-file-service.ts';
+import { MemoryRights } from './memory-rights.ts';
 import { type RawAnswer, sendRaw } from './raw-http.ts';
 
 export const testKey = 'a key for tests';
@@ -26,6 +30,9 @@ export const testKey = 'a key for tests';
 export interface TestPublicServerOptions {
   readonly safekeeping?: Safekeeping;
   readonly clusterKey?: string | undefined;
+  /** Accepted beside the other one. */
+  readonly clusterKeyAlso?: string;
+  readonly clock?: Clock;
   readonly config?: Partial<FrontConfig>;
   readonly store?: {
     readonly files: FileService;
@@ -38,6 +45,8 @@ export interface TestPublicServerOptions {
 export class TestPublicServer {
   /** What it serves unless it was given another store. */
   readonly files = new MemoryFileService();
+  /** Likewise. */
+  readonly rights = new MemoryRights();
   readonly #recording = recordingLogger();
   readonly lines = this.#recording.lines;
   readonly log: LogEntry[] = [];
@@ -79,13 +88,17 @@ export class TestPublicServer {
       metadata = this.#metadata(),
       nodes = this.#directory(),
     } = options.store ?? {};
+    const { clock = systemClock } = options;
+    const keyring = ClusterKeyring.of(clusterKey, options.clusterKeyAlso);
     const metrics = createMetrics({ metadata, nodes, sizesLagMs: () => 0 });
     this.#server = createPublicServer({
       files,
       access: new AccessControl({
-        keyring: ClusterKeyring.of(clusterKey),
+        keyring,
         onWrongKey: () => metrics.authenticationFailed(),
       }),
+      linkKeys: new LinkKeys(keyring),
+      openings: new Openings({ metadata, clock }),
       metadata,
       nodes,
       care: this.care,
@@ -111,7 +124,7 @@ export class TestPublicServer {
       },
       metrics,
       logger: this.#recording.logger,
-      clock: systemClock,
+      clock,
       config: {
         instanceName: 'test',
         copies: 3,
@@ -179,6 +192,14 @@ export class TestPublicServer {
     return {
       findEntry: async (path) => this.files.findEntry(path),
       findNamed: async (path) => this.files.findNamed(path),
+      findFile: (path) => this.files.find({ path }),
+      findFileById: (id) => this.files.find({ id }),
+      addGrant: (grant) => this.rights.addGrant(grant),
+      removeGrants: (query) => this.rights.removeGrants(query),
+      grantsOf: (fileId, nowMs) => this.rights.grantsOf(fileId, nowMs),
+      listGrants: (page) => this.rights.listGrants(page),
+      addRevocation: (revocation) => this.rights.addRevocation(revocation),
+      revocationsOf: (subjects) => this.rights.revocationsOf(subjects),
       counts: async () => this.counts,
       copiesOn: async () => 12,
       lastCopiesOn: async () => ({ blobs: this.lastCopies, bytes: 0 }),
