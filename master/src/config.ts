@@ -14,6 +14,10 @@ export interface MasterConfig {
   readonly port: number;
   readonly managementPort: number;
   readonly instanceName: string;
+  /** Where nodes reach the management port; undefined: at the host that they reached the public port by. */
+  readonly managementUrl: string | undefined;
+  /** Origins whose pages may use the public port; `*`: all. */
+  readonly corsOrigins: readonly string[];
   readonly copies: number;
   readonly minCopies: number;
   readonly segmentBytes: number;
@@ -49,6 +53,8 @@ export function readConfig(
     port: read.integer('DFS_PORT', 7040, portLimits),
     managementPort: read.integer('DFS_MANAGEMENT_PORT', 7041, portLimits),
     instanceName: read.optional('DFS_INSTANCE_NAME', 'INSTANCE_NAME') ?? hostname(),
+    managementUrl: read.url('DFS_MANAGEMENT_URL'),
+    corsOrigins: readOrigins(read, 'DFS_CORS_ORIGINS'),
     copies: read.integer('DFS_COPIES', 3, copiesLimits),
     minCopies: read.integer('DFS_MIN_COPIES', 1, copiesLimits),
     segmentBytes: read.bytes('DFS_SEGMENT_BYTES', 2 ** 30, { min: 1 }),
@@ -89,4 +95,16 @@ function readTrustedProxies(read: EnvironmentReader): TrustedProxies {
     );
     return TrustedProxies.none;
   }
+}
+
+/** Origins (RFC 6454), comma separated, or `*`. */
+function readOrigins(read: EnvironmentReader, name: string): readonly string[] {
+  const origins = (read.optional(name) ?? '').split(',').flatMap((text) => text.trim() || []);
+  for (const origin of origins) {
+    if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue;
+    read.fault(
+      `${name} holds ${JSON.stringify(origin)}: write origins such as https://app.example, separated by commas, or *.`,
+    );
+  }
+  return origins;
 }

@@ -6,6 +6,7 @@ import {
   ClusterKeyring,
   createLogger,
   type Logger,
+  LogRing,
   listen,
   type ProgramTls,
   readTls,
@@ -29,6 +30,7 @@ import { makeMetadataAside, openMetadataRepository } from './metadata/open-metad
 import { createMetrics } from './metrics.ts';
 import { removeStagedBackups } from './protocols/api-v1/safekeeping.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
+import { allowOrigins } from './protocols/http/cors.ts';
 import { BackgroundLoop } from './replication/background-loop.ts';
 import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
 import { Collector } from './replication/collector.ts';
@@ -63,7 +65,8 @@ await runProgram({
     const keyring = await ClusterKeyring.read(process.env, 'make');
     const tls = await readTls(process.env);
     const config = readConfig(process.env, keyring.current() !== undefined);
-    const logger = createLogger({ program: 'master', level: config.logLevel });
+    const log = new LogRing();
+    const logger = createLogger({ program: 'master', level: config.logLevel, ring: log });
     keyring.watch(logger);
     tls.server.watch(logger);
     if (keyring.all().some((key) => key.length < keyLengthAdvised)) {
@@ -80,7 +83,7 @@ await runProgram({
       copies: config.copies,
     });
     try {
-      const master = await wire(config, metadata, { keyring, tls }, logger);
+      const master = await wire(config, metadata, { keyring, tls, log }, logger);
       ready(master.addresses);
       logger.info('master serves', master.addresses);
       return { stop: master.stop };
@@ -94,7 +97,11 @@ await runProgram({
 async function wire(
   config: MasterConfig,
   metadata: MetadataRepository,
-  { keyring, tls }: { readonly keyring: ClusterKeyring; readonly tls: ProgramTls },
+  {
+    keyring,
+    tls,
+    log,
+  }: { readonly keyring: ClusterKeyring; readonly tls: ProgramTls; readonly log: LogRing },
   logger: Logger,
 ) {
   const { trust } = tls;
@@ -215,6 +222,10 @@ async function wire(
     clock,
     logger,
     version: ownVersion(),
+    log,
+    managementUrl: (reachedBy) =>
+      config.managementUrl ?? `${tls.server.scheme}://${reachedBy}:${managementPort}`,
+    ...(config.corsOrigins.length === 0 ? {} : { crossOrigin: allowOrigins(config.corsOrigins) }),
     safekeeping: { metadata, restorer, stagingDir: config.dataDir },
     config: {
       instanceName: config.instanceName,

@@ -7,11 +7,14 @@ import { TrustedProxies } from './access/trusted-proxies.ts';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
+import type { CrossOrigin } from './protocols/http/cors.ts';
 import { Exchange } from './protocols/http/exchange.ts';
 import type { Front } from './protocols/http/front.ts';
 import { fileRoutes } from './protocols/http/routes.ts';
 import { fileBytesRequestOf, serveFileBytes } from './protocols/http/serve-file-bytes.ts';
 import { pageRoutes } from './protocols/pages/routes.ts';
+import { registrationPath, tellOfRefusal } from './protocols/text-api/registration.ts';
+import { textRoutes } from './protocols/text-api/routes.ts';
 
 export interface PublicServerDependencies extends Front {
   readonly care: Care;
@@ -19,6 +22,8 @@ export interface PublicServerDependencies extends Front {
   readonly logger: Logger;
   /** Whose word on the client counts; absent: nobody's. */
   readonly proxies?: TrustedProxies;
+  /** Absent: pages of other origins are left to their browsers, which let them read nothing. */
+  readonly crossOrigin?: CrossOrigin;
   /** Absent: HTTP. */
   readonly tls?: ServerTls;
 }
@@ -31,7 +36,8 @@ export type PublicServer = FrontServer<Exchange>;
  * table of errors, logged in one line and counted.
  */
 export function createPublicServer(dependencies: PublicServerDependencies): PublicServer {
-  const { access, logger, metrics, tls, proxies = TrustedProxies.none } = dependencies;
+  const { access, crossOrigin, logger, metrics, tls } = dependencies;
+  const { proxies = TrustedProxies.none } = dependencies;
   const app = createApp(dependencies);
   return createFrontServer<Exchange>({
     ...(tls === undefined ? {} : { tls }),
@@ -42,10 +48,12 @@ export function createPublicServer(dependencies: PublicServerDependencies): Publ
     serve: async (exchange) => {
       const { request, response } = exchange;
       const { path, query, authority } = exchange.target;
+      if (crossOrigin?.(exchange) === 'answered') return;
       const peer = { address: exchange.clientAddress, isTls: exchange.isTls };
       const client = proxies.clientOf(peer, request.headers, authority);
       exchange.clientAddress = client.address;
       exchange.baseUrl = client.baseUrl;
+      if (path === registrationPath) tellOfRefusal(exchange, logger);
       exchange.principal = access.authenticate(request.headers, {
         authority,
         clientAddress: client.address,
@@ -69,6 +77,7 @@ function createApp(dependencies: PublicServerDependencies): express.Express {
   const app = express().disable('x-powered-by').disable('etag');
   app.use(fileRoutes(dependencies, exchangeOf));
   app.use(apiRoutes(dependencies, exchangeOf));
+  app.use(textRoutes(dependencies, exchangeOf));
   app.use(careRoutes(dependencies, exchangeOf));
   app.use(pageRoutes(dependencies, metrics, exchangeOf));
   app.use((request: Request) => {

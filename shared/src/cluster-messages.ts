@@ -38,6 +38,8 @@ export interface Heartbeat {
   readonly diskWriteAgeMs: number;
   /** The node's wall clock, ms since 1970; absent: it does not tell. */
   readonly nodeTimeMs?: number;
+  /** Since the node's process started; absent: it does not tell. */
+  readonly uptimeSeconds?: number;
   /** Absent: the node keeps no cache. */
   readonly caches?: CacheReport;
   /** Where the blobs lie on the node's disk, for people. */

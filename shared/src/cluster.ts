@@ -4,6 +4,7 @@ export * from './http-blob-store.ts';
 export * from './http-cache.ts';
 export * from './journal-keeper.ts';
 export * from './listen.ts';
+export * from './log-ring.ts';
 export * from './logger.ts';
 export * from './run-program.ts';
 export * from './server-tls.ts';

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import type { LogRing } from './log-ring.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 export const logLevels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
@@ -22,6 +23,8 @@ export interface LoggerOptions {
   readonly level?: LogLevel;
   /** By default text on a terminal or with `DFS_LOG_FORMAT=text`, else JSON, one object a line. */
   readonly format?: 'json' | 'text';
+  /** Gets each line too, as JSON. */
+  readonly ring?: LogRing;
   /** Receives each line with its line feed; by default standard output. */
   readonly write?: (line: string) => void;
 }
@@ -33,6 +36,12 @@ export interface LoggerOptions {
  */
 export function createLogger(options: LoggerOptions): Logger {
   const format = options.format ?? (isTextWanted() ? 'text' : 'json');
+  const { ring } = options;
+  const finished = (line: string) => {
+    const clean = withoutSecrets(line);
+    ring?.push(clean);
+    return clean;
+  };
   const settings: pino.LoggerOptions = {
     level: options.level ?? 'info',
     base: { program: options.program },
@@ -40,7 +49,7 @@ export function createLogger(options: LoggerOptions): Logger {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     serializers: { error: errorFieldOf },
-    hooks: { streamWrite: withoutSecrets },
+    hooks: { streamWrite: finished },
   };
   if (format === 'json' && options.write === undefined) {
     const output = pino.destination({ fd: 1, sync: false, ...gathering });

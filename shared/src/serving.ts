@@ -9,3 +9,4 @@ export * from './serving/front-server.ts';
 export * from './serving/request-target.ts';
 export * from './serving/serve-file.ts';
 export type * from './serving/served-file.ts';
+export * from './serving/text-calls.ts';

@@ -217,6 +217,7 @@ export async function startStorageNode(
       loopAgeMs: vitals.loopAgeMs,
       diskWriteAgeMs: vitals.diskWriteAgeMs,
       nodeTimeMs: clock.now(),
+      uptimeSeconds: Math.floor(process.uptime()),
       dataDir: path,
       pid: process.pid,
     });

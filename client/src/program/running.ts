@@ -62,6 +62,8 @@ export function addRunningCommands(program: Command, session: Session): void {
       ],
       ['--instance-name <name>', 'DFS_INSTANCE_NAME', 'its name'],
       ['--trusted-proxies <networks>', 'DFS_TRUSTED_PROXIES', 'whose X-Forwarded headers count'],
+      ['--cors-origins <origins>', 'DFS_CORS_ORIGINS', 'whose pages may use the public port'],
+      ['--management-url <url>', 'DFS_MANAGEMENT_URL', 'where registering nodes report'],
       ['--log-keep <time>', 'DFS_LOG_KEEP', 'how long the log of copies is kept'],
     ],
   });

@@ -17,7 +17,7 @@ import {
 } from '@dfs/shared/cluster';
 import type { MetadataRepository, NodeRecord } from '../metadata/metadata-repository.ts';
 import { CountedNodeStore } from './counted-node-store.ts';
-import type { NodeDirectory, NodeSnapshot, NodeStore } from './node-directory.ts';
+import type { NodeDirectory, NodeSnapshot, NodeStore, NodeTold } from './node-directory.ts';
 import { judgeCluster, unfinishedRestore } from './recovery.ts';
 import { type HeardNode, RefusedNodes } from './refused-nodes.ts';
 
@@ -58,6 +58,7 @@ class KnownNode {
   savedAtMonotonicMs = 0;
   /** Its wall clock less this process's monotonic clock; undefined: it does not tell. */
   clockOffsetMs: number | undefined;
+  told: NodeTold | undefined;
   readonly store: CountedNodeStore;
   isProbing = false;
 
@@ -371,6 +372,7 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
     node.record = record;
     node.instanceId = heartbeat.instanceId;
     node.freeBytes = heartbeat.freeBytes - heartbeat.reserveBytes;
+    node.told = toldBy(heartbeat);
     // A node whose main loop hangs is as silent as that loop, whoever beats for it.
     const isHanging = heartbeat.loopAgeMs > config.nodeTimeoutMs;
     const hungForMs = isHanging ? heartbeat.loopAgeMs : 0;
@@ -473,10 +475,18 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
       usedBytes: record.usedBytes,
       freeBytes: Math.max(0, node.freeBytes - node.reservedBytes),
       inFlight: node.store.inFlight,
+      ...(node.told === undefined ? {} : { told: node.told }),
       silentForMs: this.#deps.clock.monotonic() - node.heardAtMonotonicMs,
     };
   }
 }
+
+const toldBy = ({ blobCount, uptimeSeconds, caches }: Heartbeat): NodeTold => ({
+  blobCount,
+  ...(uptimeSeconds === undefined ? {} : { uptimeSeconds }),
+  cachedBytes: caches?.bytes ?? 0,
+  cachedCount: caches?.count ?? 0,
+});
 
 const schemeOf = ({ scheme }: Heartbeat) => (scheme === 'https' ? 'https' : 'http');
 

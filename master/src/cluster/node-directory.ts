@@ -17,8 +17,17 @@ export interface NodeSnapshot {
   readonly freeBytes: number;
   /** Requests of this master to it at the moment. */
   readonly inFlight: number;
+  /** What its last heartbeat to this master said beside that; absent before the first one. */
+  readonly told?: NodeTold;
   /** Silence, counted only while the master's own clock ticked, ms. */
   readonly silentForMs: number;
+}
+
+export interface NodeTold {
+  readonly blobCount: number;
+  readonly uptimeSeconds?: number;
+  readonly cachedBytes: number;
+  readonly cachedCount: number;
 }
 
 export type NodeStore = BlobStore & BlobPeer;

@@ -3,6 +3,7 @@ import { errorBodyOf, httpStatusOf, StoreError, type StoreErrorKind } from '../e
 import type { Logger } from '../logger.ts';
 import { discardBody } from './discard-body.ts';
 import type { HttpExchange } from './exchange.ts';
+import { refusalTextOf } from './text-calls.ts';
 
 /** What to do next, where the error itself does not say. */
 const hintOf: Readonly<Record<StoreErrorKind, string>> = {
@@ -62,10 +63,11 @@ export async function answerError(
     return;
   }
   if (isSmallBodyComing(exchange)) await discardBody(request, smallBody);
-  const body = renderError(error, exchange.id);
+  const { textCall } = exchange;
+  const body = textCall ? refusalTextOf(error, textCall) : renderError(error, exchange.id);
   const isBodyLeft = !request.complete;
   response.writeHead(httpStatusOf[error.kind], {
-    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Type': `${textCall ? 'text/plain' : 'application/json'}; charset=utf-8`,
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',

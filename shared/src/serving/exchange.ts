@@ -5,6 +5,7 @@ import type { StoreError } from '../errors.ts';
 import type { NodeId } from '../ids.ts';
 import { plainAddress } from './client-address.ts';
 import type { RequestTarget } from './request-target.ts';
+import type { TextCall } from './text-calls.ts';
 
 /** A request and its answer, with what every part of a front wants to know of them. */
 export class HttpExchange {
@@ -18,6 +19,8 @@ export class HttpExchange {
   /** Whether the client's connection has TLS. */
   isTls: boolean;
   target: RequestTarget = { path: '/', query: '' };
+  /** Which call it is, of those that are refused in plain text rather than in JSON. */
+  textCall: TextCall | undefined;
   /** The node that served or took the bytes, for the log. */
   nodeId: NodeId | undefined;
   /** Why it was refused or cut, for the log. */

@@ -7,6 +7,7 @@ import { answerError } from './answer-error.ts';
 import { answerClientErrors } from './client-error.ts';
 import type { HttpExchange } from './exchange.ts';
 import { parseTarget } from './request-target.ts';
+import { textCallOf } from './text-calls.ts';
 
 export interface FrontServerOptions<Exchange extends HttpExchange> {
   /** Absent: HTTP. */
@@ -51,6 +52,7 @@ export function createFrontServer<Exchange extends HttpExchange>({
     try {
       refuseBadHeaders(request, response);
       exchange.target = parseTarget(request.url ?? '');
+      exchange.textCall = textCallOf(exchange.target.path);
       await serve(exchange);
     } catch (error) {
       await refuse(exchange, error, logger);

@@ -4,6 +4,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front, pathUnder } from '../http/front.ts';
 import { noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
+import { type Instance, instancesOf } from '../text-api/instances.ts';
 import { LogRoute } from './follow-log.ts';
 import { addNodeRoutes } from './node-routes.ts';
 import { runRestore, sendBackup } from './safekeeping.ts';
@@ -30,7 +31,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
       status: 'healthy',
       uptime: Math.floor(process.uptime()),
       instance: config.instanceName,
-      known_instances: null,
+      known_instances: knownInstances(front, exchangeOf(request)),
     });
   });
 
@@ -85,6 +86,13 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
     refuseMethod(response, request.method, 'DELETE');
   });
   return router;
+}
+
+/** Beside the one that answers; null where there is none, and for whoever may not know. */
+function knownInstances(front: Front, { principal }: Exchange): Record<string, Instance> | null {
+  const { access, nodes } = front;
+  if (nodes.snapshots().length < 2 || !access.may(principal, 'admin')) return null;
+  return instancesOf(front);
 }
 
 async function stat(front: Front, exchange: Exchange): Promise<StatAnswer> {

@@ -1,4 +1,5 @@
 import { type Clock, type JournalAnswer, parseUrlPath, StoreError } from '@dfs/shared';
+import type { LogRing } from '@dfs/shared/cluster';
 import type { AccessControl } from '../../access/access-control.ts';
 import type { LinkKeys } from '../../access/links.ts';
 import type { Openings } from '../../access/openings.ts';
@@ -74,6 +75,10 @@ export interface Front {
   readonly clock: Clock;
   readonly config: FrontConfig;
   readonly version: string;
+  /** What this program logged lately. */
+  readonly log: Pick<LogRing, 'lines' | 'clear'>;
+  /** Where nodes report, for one that reached this server under a host's name or address. */
+  readonly managementUrl: (host: string) => string;
   /** How the database is kept and rebuilt; absent where there is none. */
   readonly safekeeping?: Safekeeping;
 }

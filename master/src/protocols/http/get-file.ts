@@ -8,9 +8,14 @@ import { findReadable } from './lookup.ts';
 
 /**
  * `GET` and `HEAD` of a file, by path or by the id of its content. HEAD goes the same way up to the first byte, so that it tells what GET would:
- * also that no copy can be reached.
+ * also that no copy can be reached. `shown` is for addresses that do not end in the file's name.
  */
-export async function getFile(front: Front, exchange: Exchange, ref: FileRef): Promise<void> {
+export async function getFile(
+  front: Front,
+  exchange: Exchange,
+  ref: FileRef,
+  shown?: 'inline' | 'attachment',
+): Promise<void> {
   checkServing(front.nodes);
   const { named, opening } = await findReadable(front, exchange, ref);
   const avoid = readAvoid(exchange);
@@ -28,8 +33,9 @@ export async function getFile(front: Front, exchange: Exchange, ref: FileRef): P
     exchange,
     { ...file, path, isPublic, modifiedAtMs },
     {
-      isDownload: exchange.query.get('download') === '1' || isDownloadBy(opening),
-      isById: 'id' in ref,
+      isDownload:
+        shown === 'attachment' || exchange.query.get('download') === '1' || isDownloadBy(opening),
+      isById: 'id' in ref || shown !== undefined,
       nowMs: clock.now(),
       downloadIdleMs: config.downloadIdleMs,
       open: (range) =>

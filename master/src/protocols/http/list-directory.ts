@@ -7,7 +7,7 @@ import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { listingHead, listingRows, listingTail, pagePolicy } from './listing-page.ts';
 import { authorizeListing } from './lookup.ts';
-import { sendJson } from './send.ts';
+import { sendJson, varyOn } from './send.ts';
 
 const jsonLimitDefault = 1_000;
 const limitMax = 10_000;
@@ -62,7 +62,9 @@ async function listAsJson(front: Front, exchange: Exchange, path: FilePath): Pro
     const hasUsage = isLast && exchange.query.get('after') === null;
     const more = { next, usage: hasUsage ? await usageFor(front, exchange, path) : undefined };
     if (!isBegun && isLast) {
-      return sendJson(exchange, 200, listAnswerOf(path, entries, more), { Vary: 'Accept' });
+      return sendJson(exchange, 200, listAnswerOf(path, entries, more), {
+        Vary: varyOn(exchange.response, 'Accept'),
+      });
     }
     if (!isBegun) {
       response.writeHead(200, {
@@ -70,7 +72,7 @@ async function listAsJson(front: Front, exchange: Exchange, path: FilePath): Pro
         'Cache-Control': 'no-store',
         'X-Content-Type-Options': 'nosniff',
         'X-Request-Id': id,
-        Vary: 'Accept',
+        Vary: varyOn(response, 'Accept'),
       });
       if (isHead) return void response.end();
       // A reader that takes nothing for so long is cut off by the server's handler of this event.
@@ -115,7 +117,7 @@ async function listAsPage(front: Front, exchange: Exchange, path: FilePath): Pro
         'Referrer-Policy': 'no-referrer',
         'X-Content-Type-Options': 'nosniff',
         'X-Request-Id': id,
-        Vary: 'Accept',
+        Vary: varyOn(response, 'Accept'),
       });
       if (isHead) break;
       response.write(listingHead(path));

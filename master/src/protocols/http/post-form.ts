@@ -2,9 +2,10 @@ import { childOf, type FormAnswer, StoreError } from '@dfs/shared';
 import type { Request } from 'express';
 import { fsUrlOf, putAnswerOf } from './answers.ts';
 import type { Exchange } from './exchange.ts';
-import { type FormSettings, FormUpload, textsOf } from './form-upload.ts';
+import { type FormSettings, FormUpload } from './form-upload.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { parseMode, parseOnConflict } from './put-request.ts';
+import { type FormFields, textsOf } from './receive-form.ts';
 import { RequestBody } from './request-body.ts';
 import { sendJson } from './send.ts';
 
@@ -49,7 +50,7 @@ export async function postForm(front: Front, exchange: Exchange, request: Reques
   }
 }
 
-const readFields = (fields: Readonly<Record<string, unknown>>): FormSettings => ({
+const readFields = (fields: FormFields): FormSettings => ({
   onConflict: parseOnConflict(textsOf(fields, 'onConflict').at(-1)),
   isPublic: parseMode(textsOf(fields, 'mode').at(-1)),
 });

@@ -21,6 +21,12 @@ export function sendJson(
   response.end(isHead ? undefined : text);
 }
 
+/** The value of `Vary` for an answer that goes by this header, beside what is in it already. */
+export function varyOn(response: ServerResponse, header: string): string {
+  const others = response.getHeader('Vary');
+  return others === undefined ? header : `${others}, ${header}`;
+}
+
 /** Rejects with `method-not-allowed` and names the allowed ones in the answer. */
 export function refuseMethod(
   response: ServerResponse,

@@ -1,4 +1,5 @@
 import { parseFileId, StoreError } from '@dfs/shared';
+import { readFile, readMounts } from '../text-api/read-file.ts';
 import type { Exchange } from './exchange.ts';
 import { type Front, filesMount, pathUnder } from './front.ts';
 import { getFile } from './get-file.ts';
@@ -7,7 +8,7 @@ import { putFile } from './put-file.ts';
 const byIdMount = '/api/v1/files/';
 
 /** What an exchange is, if it is about the bytes of one file. */
-export type FileBytesRequest = 'get' | 'get-by-id' | 'put' | undefined;
+export type FileBytesRequest = 'get' | 'get-by-id' | 'put' | 'stream' | 'download' | undefined;
 
 /**
  * Tells the requests that carry the bytes of a file from all others. They are most of the load, and are served without express, which would
@@ -22,7 +23,13 @@ export function fileBytesRequestOf({ request, target }: Exchange): FileBytesRequ
     if (path.endsWith('/')) return undefined;
     return isRead ? 'get' : 'put';
   }
-  return isRead && path.startsWith(byIdMount) ? 'get-by-id' : undefined;
+  if (!isRead) return undefined;
+  if (path.startsWith(byIdMount)) return 'get-by-id';
+  return path.startsWith(readMounts.stream)
+    ? 'stream'
+    : path.startsWith(readMounts.download)
+      ? 'download'
+      : undefined;
 }
 
 /** Serves such a request. Resolves with `directory` when a directory has the name: then nothing was answered yet. */
@@ -33,6 +40,10 @@ export async function serveFileBytes(
 ): Promise<'answered' | 'directory'> {
   if (kind === 'put') {
     await putFile(front, exchange);
+    return 'answered';
+  }
+  if (kind === 'stream' || kind === 'download') {
+    await readFile(front, exchange, kind);
     return 'answered';
   }
   if (kind === 'get-by-id') {

@@ -1,5 +1,6 @@
 import type { Exchange } from '../http/exchange.ts';
 import { escapeHtml, pageHead, pagePolicy, pageTail } from '../http/listing-page.ts';
+import { varyOn } from '../http/send.ts';
 
 /** `GET /`: says what answers here. A page for people, a few lines for programs. */
 export function greet(
@@ -14,7 +15,7 @@ export function greet(
     'Content-Security-Policy': pagePolicy,
     'X-Content-Type-Options': 'nosniff',
     'X-Request-Id': id,
-    Vary: 'Accept',
+    Vary: varyOn(response, 'Accept'),
   });
   response.end(isHead ? undefined : body);
 }

@@ -8,7 +8,7 @@ import {
   StoreError,
   systemClock,
 } from '@dfs/shared';
-import { ClusterKeyring, listen } from '@dfs/shared/cluster';
+import { ClusterKeyring, LogRing, listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import { LinkKeys } from '../../access/links.ts';
@@ -20,6 +20,7 @@ import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.t
 import { createMetrics } from '../../metrics.ts';
 import { createPublicServer } from '../../server.ts';
 import type { Care } from '../api-v1/care-routes.ts';
+import type { CrossOrigin } from '../http/cors.ts';
 import type { FrontConfig, FrontMetadata, Safekeeping } from '../http/front.ts';
 import { MemoryFileService } from './memory-file-service.ts';
 import { MemoryRights } from './memory-rights.ts';
@@ -33,6 +34,7 @@ export interface TestPublicServerOptions {
   /** Accepted beside the other one. */
   readonly clusterKeyAlso?: string;
   readonly clock?: Clock;
+  readonly crossOrigin?: CrossOrigin;
   readonly config?: Partial<FrontConfig>;
   readonly store?: {
     readonly files: FileService;
@@ -50,6 +52,7 @@ export class TestPublicServer {
   readonly #recording = recordingLogger();
   readonly lines = this.#recording.lines;
   readonly log: LogEntry[] = [];
+  readonly ownLog = new LogRing();
   readonly nodes: NodeSnapshot[] = [];
   recovery: string | undefined;
   awaited = new Map<NodeId, number | undefined>();
@@ -133,6 +136,9 @@ export class TestPublicServer {
         ...options.config,
       },
       version: '1.2.3',
+      log: this.ownLog,
+      managementUrl: (host) => `http://${host}:7041`,
+      ...(options.crossOrigin ? { crossOrigin: options.crossOrigin } : {}),
       ...(options.safekeeping ? { safekeeping: options.safekeeping } : {}),
     }).server;
     this.nodes.push(snapshotOf({ id: this.files.node.id, name: this.files.node.name }));

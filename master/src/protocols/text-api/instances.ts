@@ -1,0 +1,47 @@
+import type { NodeSnapshot } from '../../cluster/node-directory.ts';
+import type { Front } from '../http/front.ts';
+
+/** One node, as `registered_instances` tells it: rooms in GiB, sizes of what it holds in bytes, uptime in seconds. */
+export interface Instance {
+  /** Address and port, whichever kind of address it is. */
+  readonly ipv4: string;
+  readonly total_memory: number;
+  readonly used_memory: number;
+  readonly stored_files_size: number;
+  readonly cached_files_size: number;
+  readonly instance_name: string;
+  readonly stored_files_count: number;
+  readonly cached_files_count: number;
+  readonly uptime: number;
+  readonly healthy: boolean;
+}
+
+/** All nodes by name. Of two that have one name, the second is under its id. */
+export function instancesOf({ nodes }: Pick<Front, 'nodes'>): Record<string, Instance> {
+  const instances: Record<string, Instance> = {};
+  for (const node of nodes.snapshots()) {
+    const key = Object.hasOwn(instances, node.name) ? node.id : node.name;
+    instances[key] = instanceOf(node);
+  }
+  return instances;
+}
+
+/** By whatever is on that disk, where the node told how much is free. */
+const usedOnDisk = ({ told, capacityBytes, freeBytes, usedBytes }: NodeSnapshot) =>
+  told === undefined ? usedBytes : Math.max(usedBytes, capacityBytes - freeBytes);
+
+function instanceOf(node: NodeSnapshot): Instance {
+  const { told } = node;
+  return {
+    ipv4: new URL(node.publicUrl ?? node.url).host,
+    total_memory: node.capacityBytes / 2 ** 30,
+    used_memory: usedOnDisk(node) / 2 ** 30,
+    stored_files_size: node.usedBytes,
+    cached_files_size: told?.cachedBytes ?? 0,
+    instance_name: node.name,
+    stored_files_count: told?.blobCount ?? 0,
+    cached_files_count: told?.cachedCount ?? 0,
+    uptime: told?.uptimeSeconds ?? 0,
+    healthy: node.state === 'up',
+  };
+}

@@ -1,0 +1,39 @@
+import { StoreError } from '@dfs/shared';
+import type { Logger } from '@dfs/shared/cluster';
+import type { Exchange } from '../http/exchange.ts';
+import type { Front } from '../http/front.ts';
+
+/** `POST /api/v1/register`: what a node that knows only a public address asks first. */
+export interface Registration {
+  /** Where it reports: the management address. */
+  readonly management: string;
+  /** Who answered. */
+  readonly instance: string;
+}
+
+export const registrationPath = '/api/v1/register';
+
+/** Writes a line for a node that is about to be refused for its key: its own log is on another machine. */
+export function tellOfRefusal(exchange: Exchange, logger: Logger): void {
+  exchange.response.once('close', () => {
+    const { kind } = exchange.failure ?? {};
+    if (kind !== 'unauthorized' && kind !== 'forbidden') return;
+    logger.warn('a node was refused: it does not have the key of this cluster', {
+      address: exchange.clientAddress,
+    });
+  });
+}
+
+/** Only for who has the cluster key, which the management port wants as well. Rejects with `unauthorized`, `forbidden`. */
+export function registration(front: Front, exchange: Exchange): Registration {
+  const { access, config, managementUrl } = front;
+  access.authorize(exchange.principal, 'admin');
+  if (exchange.principal.kind !== 'admin') {
+    throw new StoreError(
+      'forbidden',
+      'An access key registers no node: this takes the key of the cluster.',
+    );
+  }
+  const { hostname } = new URL(exchange.baseUrl ?? 'http://127.0.0.1');
+  return { management: managementUrl(hostname), instance: config.instanceName };
+}
