@@ -290,6 +290,142 @@ describe('delete', () => {
   });
 });
 
+describe('presign', () => {
+  const opened = (reference: string) => call(`stream/${reference}`);
+
+  it('gives a reference that opens the file, until it is taken back', async () => {
+    const signed = await call('presign/one@private.txt?duration=60', { headers: withKey });
+    expect(signed.status).toBe(200);
+    expect(signed.text).toMatch(/^one@private\.txt\?signature=[A-Za-z0-9_-]{40,}$/);
+    expect(await opened(signed.text)).toMatchObject({ status: 200, text: 'for some' });
+    expect((await call(`download/${signed.text}`)).status).toBe(200);
+    const signature = signed.text.slice(signed.text.indexOf('=') + 1);
+    expect((await opened(`one@again.txt?signature=${signature}`)).status).toBe(401);
+    expect(
+      (await opened(`one@private.txt?signature=${signature.replace(/.$/, '_')}x`)).status,
+    ).toBe(401);
+    const revoked = await call(`presign?signature=${signature}`, {
+      method: 'DELETE',
+      headers: withKey,
+    });
+    expect(revoked).toMatchObject({ status: 200, text: signature });
+    expect((await opened(signed.text)).status).toBe(401);
+    expect(JSON.stringify(server.lines)).not.toContain(signature);
+  });
+
+  it.each<[string, string, Call, number, RegExp]>([
+    [
+      'no duration',
+      'presign/one@private.txt',
+      { headers: withKey },
+      400,
+      /^Value duration is not defined$/,
+    ],
+    [
+      'a wrong duration',
+      'presign/one@private.txt?duration=soon',
+      { headers: withKey },
+      400,
+      /seconds/,
+    ],
+    ['no time', 'presign/one@private.txt?duration=0', { headers: withKey }, 400, /seconds/],
+    ['a public file', 'presign/one@public.txt?duration=60', { headers: withKey }, 409, /is public/],
+    ['no such file', 'presign/one@none.txt?duration=60', { headers: withKey }, 404, /no file/],
+    [
+      'a climbing reference',
+      'presign/one@..%2Fprivate.txt?duration=60',
+      { headers: withKey },
+      400,
+      /"\.\."/,
+    ],
+    ['no key', 'presign/one@private.txt?duration=60', {}, 401, /^Denied: /],
+    [
+      'a wrong key',
+      'presign/one@private.txt?duration=60',
+      { headers: { 'shard-key': 'x' } },
+      401,
+      /^Denied: /,
+    ],
+    [
+      'no signature',
+      'presign',
+      { method: 'DELETE', headers: withKey },
+      400,
+      /^Value signature is not defined$/,
+    ],
+    [
+      'what is no signature',
+      'presign?signature=abc',
+      { method: 'DELETE', headers: withKey },
+      400,
+      /signature/,
+    ],
+    ['a signature without a key', 'presign?signature=abc', { method: 'DELETE' }, 401, /^Denied: /],
+    ['nothing to sign', 'presign?duration=60', { headers: withKey }, 405, /GET/],
+  ])('refuses %s', async (_name, path, request, status, text) => {
+    const answer = await call(path, request);
+    expect(answer.status).toBe(status);
+    expect(answer.text).toMatch(text);
+  });
+});
+
+describe('ipv4access', () => {
+  const grant = (query: string, request: Call = { headers: withKey }) =>
+    call(`ipv4access/one@private.txt${query}`, request);
+  const revoke = { method: 'DELETE', headers: withKey };
+
+  it.each(['127.0.0.1', '127.0.0.0/8', '::ffff:127.0.0.1'])(
+    'lets who asks from %s read the file, until it is taken back',
+    async (address) => {
+      const query = `ipv4=${encodeURIComponent(address)}`;
+      expect((await call('stream/one@private.txt')).status).toBe(401);
+      expect(await grant(`?duration=60&${query}`)).toMatchObject({ status: 200, text: address });
+      expect(await call('stream/one@private.txt')).toMatchObject({ status: 200, text: 'for some' });
+      expect((await call('stream/one@again.txt')).status).toBe(401);
+      expect(await grant(`?${query}`, revoke)).toMatchObject({ status: 200, text: address });
+      expect((await call('stream/one@private.txt')).status).toBe(401);
+    },
+  );
+
+  it('lets nobody else read it, whatever they claim', async () => {
+    await grant('?duration=60&ipv4=172.17.0.1');
+    const claims = {
+      headers: {
+        'x-forwarded-for': '172.17.0.1',
+        'x-real-ip': '172.17.0.1',
+        'x-dfs-client-address': '172.17.0.1',
+      },
+    };
+    expect((await call('stream/one@private.txt', claims)).status).toBe(401);
+    await grant('?ipv4=172.17.0.1', revoke);
+  });
+
+  it.each<[string, string, Call, number, RegExp]>([
+    [
+      'no duration',
+      '?ipv4=172.17.0.1',
+      { headers: withKey },
+      400,
+      /^Value duration is not defined$/,
+    ],
+    ['no address', '?duration=60', { headers: withKey }, 400, /^Value ipv4 is not defined$/],
+    ['no address to take back', '', revoke, 400, /^Value ipv4 is not defined$/],
+    [
+      'a wrong address',
+      '?duration=60&ipv4=somewhere',
+      { headers: withKey },
+      400,
+      /neither an address/,
+    ],
+    ['no key', '?duration=60&ipv4=172.17.0.1', {}, 401, /^Denied: /],
+    ['no key to take back', '?ipv4=172.17.0.1', { method: 'DELETE' }, 401, /^Denied: /],
+  ])('refuses %s', async (_name, query, request, status, text) => {
+    const answer = await grant(query, request);
+    expect(answer.status).toBe(status);
+    expect(answer.text).toMatch(text);
+  });
+});
+
 describe('what it tells of itself', () => {
   it('names all nodes, in the words that its users know', async () => {
     const told = { blobCount: 7, uptimeSeconds: 90, cachedBytes: 5, cachedCount: 2 };
@@ -337,6 +473,29 @@ describe('what it tells of itself', () => {
     });
   });
 
+  it('says what is stored', async () => {
+    const answer = await call('information?count=2', { headers: withKey });
+    expect(JSON.parse(answer.text)).toMatchObject({
+      name: 'test',
+      total_memory: 1_000,
+      free_memory: 900,
+      stored: 100,
+      cached_memory: 0,
+      cached_files: [],
+    });
+    const { stored_files: stored } = JSON.parse(answer.text);
+    expect(stored).toHaveLength(2);
+    const all = JSON.parse((await call('information', { headers: withKey })).text).stored_files;
+    const named = all.find((each: { filename: string }) => each.filename === 'private.txt');
+    expect(named).toEqual({
+      filename: 'private.txt',
+      query_string: 'test@private.txt',
+      size: 8,
+      public: false,
+    });
+    expect((await call('information?count=x', { headers: withKey })).status).toBe(400);
+  });
+
   it('gives its log, and forgets it when told to', async () => {
     server.ownLog.push('{"message":"first"}');
     server.ownLog.push('{"message":"second"}');
@@ -349,12 +508,15 @@ describe('what it tells of itself', () => {
     expect(await call('logs', { headers: withKey })).toMatchObject({ status: 200, text: '' });
   });
 
-  it.each(['registered_instances', 'logs'])('keeps %s from who has no key', async (name) => {
-    expect(await call(name)).toMatchObject({
-      status: 401,
-      text: expect.stringMatching(/^Denied: /),
-    });
-  });
+  it.each(['registered_instances', 'logs', 'information'])(
+    'keeps %s from who has no key',
+    async (name) => {
+      expect(await call(name)).toMatchObject({
+        status: 401,
+        text: expect.stringMatching(/^Denied: /),
+      });
+    },
+  );
 
   it('registers nobody without the key, and says so in its log', async () => {
     for (const headers of [{}, { 'shard-key': 'wrong' }]) {

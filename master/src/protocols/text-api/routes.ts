@@ -2,10 +2,12 @@ import { type Request, type Response, Router } from 'express';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front } from '../http/front.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
+import { informationOf, readCount } from './information.ts';
 import { instancesOf } from './instances.ts';
 import { readQueryForm } from './read-query-string.ts';
 import { registration, registrationPath } from './registration.ts';
 import { sendText } from './send-text.ts';
+import { grantIpv4, presign, presignMount, revokeIpv4, revokeSignature } from './share-file.ts';
 import { somewhere } from './somewhere.ts';
 import { storeFile } from './store-file.ts';
 
@@ -29,6 +31,22 @@ export function textRoutes(front: Front, exchangeOf: (request: Request) => Excha
     access.authorize(exchange.principal, 'delete', { path });
     await files.remove(path, { expect: 'file' });
     sendText(exchange, reference);
+  });
+
+  router.get(/^\/api\/v1\/presign\/./, (request: Request) => presign(front, exchangeOf(request)));
+  router.delete(presignMount, (request) => revokeSignature(front, exchangeOf(request)));
+  router.get(/^\/api\/v1\/ipv4access\/./, (request: Request) =>
+    grantIpv4(front, exchangeOf(request)),
+  );
+  router.delete(/^\/api\/v1\/ipv4access\/./, (request: Request) =>
+    revokeIpv4(front, exchangeOf(request)),
+  );
+
+  router.get(`${mount}/information`, async (request) => {
+    const exchange = exchangeOf(request);
+    access.authorize(exchange.principal, 'admin');
+    checkServing(nodes);
+    sendJson(exchange, 200, await informationOf(front, readCount(exchange)));
   });
 
   router.get(`${mount}/registered_instances`, (request) => {
@@ -57,7 +75,10 @@ export function textRoutes(front: Front, exchangeOf: (request: Request) => Excha
   const allowed: readonly [RegExp, string][] = [
     [/^\/api\/v1\/(?:store|delete|register)$/, 'POST'],
     [/^\/api\/v1\/(?:stream|download)(?:\/|$)/, 'GET, HEAD'],
-    [/^\/api\/v1\/registered_instances$/, 'GET, HEAD'],
+    [/^\/api\/v1\/presign$/, 'DELETE'],
+    [/^\/api\/v1\/presign\//, 'GET'],
+    [/^\/api\/v1\/ipv4access\//, 'GET, DELETE'],
+    [/^\/api\/v1\/(?:registered_instances|information)$/, 'GET, HEAD'],
     [/^\/api\/v1\/logs$/, 'GET, HEAD, DELETE'],
   ];
   for (const [paths, methods] of allowed) {
