@@ -13,6 +13,8 @@ import {
   runProgram,
 } from '@dfs/shared/cluster';
 import { AccessControl } from './access/access-control.ts';
+import { AccessKeys } from './access/access-keys.ts';
+import { FailureThrottle } from './access/failure-throttle.ts';
 import { LinkKeys } from './access/links.ts';
 import { Openings } from './access/openings.ts';
 import { closeServer } from './close-server.ts';
@@ -53,6 +55,8 @@ const keyLengthAdvised = 16;
 /** Rows of removed nodes are looked for this often, and taken away with such pauses between transactions. */
 const removalEveryMs = 5_000;
 const removalPauseMs = 50;
+/** Access keys that wait for the database to be confirmed are sealed again this often, ms. */
+const keyCareEveryMs = 10_000;
 /** Transfers that still run are given this long at a stop. */
 const transfersEndWithinMs = 5_000;
 
@@ -132,7 +136,22 @@ async function wire(
   const journal = () => shipper.state();
   const sizesLagMs = () => upkeep.sizes.lagMs();
   const metrics = createMetrics({ metadata, nodes, journal, sizesLagMs });
-  const access = new AccessControl({ keyring, onWrongKey: metrics.authenticationFailed });
+  const accessKeys = new AccessKeys({
+    ...{ metadata, keyring, clock, logger },
+    recovery: () => nodes.recovery(),
+    isConfirmed: () => nodes.isConfirmed(),
+  });
+  await accessKeys.step();
+  const keyCare = new BackgroundLoop({
+    ...{ name: 'the care of access keys', everyMs: keyCareEveryMs, logger },
+    step: async () => void (await accessKeys.step()),
+  });
+  keyring.onChange(() => keyCare.wake());
+  const access = new AccessControl({
+    ...{ keyring, accessKeys, logger },
+    throttle: new FailureThrottle(clock),
+    onFailure: metrics.authenticationFailed,
+  });
 
   const grace = new GracePeriod(clock, config.gcGraceMs, {
     newestRecordedMs: nodes.newestRecordedMs,
@@ -174,7 +193,11 @@ async function wire(
       latestHeard: (clusterId) => nodes.refused.latestHeard(clusterId),
       isAnyoneHeard: () => nodes.heardNodes().length > 0,
       newcomerAtMs: () => nodes.refused.newcomerAtMs(),
-      endRecovery: () => nodes.endRecovery(),
+      endRecovery: () => {
+        accessKeys.replaced();
+        nodes.endRecovery();
+        keyCare.wake();
+      },
       isUp: (id) => nodes.find(id)?.state === 'up' || nodes.find(id)?.state === 'draining',
       restoreSources: () =>
         nodes.heardNodes().map((node) => nodeSourceOf(node, { metadata, keyring, trust })),
@@ -212,6 +235,7 @@ async function wire(
     access,
     linkKeys: new LinkKeys(keyring),
     openings: new Openings({ metadata, clock }),
+    accessKeys,
     metadata,
     nodes,
     nodeAdmin,
@@ -252,6 +276,7 @@ async function wire(
   const { host } = config;
   const managementPort = await listen(clusterServer, { host, port: config.managementPort });
   const port = await listen(publicServer.server, { host, port: config.port });
+  keyCare.start();
   repair.start();
   collector.start();
   removal.start();
@@ -269,7 +294,10 @@ async function wire(
     /** No new work first, then the loops, then what they stand on. */
     stop: async () => {
       await closeServer(publicServer.server, transfersEndWithinMs);
-      await Promise.all([repair.stop(), collector.stop(), removal.stop(), upkeep.stop()]);
+      await Promise.all([
+        ...[repair, collector, removal, upkeep, keyCare].map((loop) => loop.stop()),
+      ]);
+      accessKeys.close();
       await closeServer(clusterServer, 0);
       await shipper.stop();
       await queue.close();

@@ -7,7 +7,8 @@ import type { MetadataRepository, StoreCounts } from './metadata/metadata-reposi
 
 /** What Prometheus may ask. The figures of the store are read when it asks, not kept up to date. */
 export interface Metrics extends RequestCounter {
-  authenticationFailed(): void;
+  /** A request had a wrong key, or was refused because of earlier ones. */
+  authenticationFailed(kind: 'wrong-key' | 'throttled'): void;
   replicationsAttempted(attempts: readonly Pick<ReplicationAttempt, 'outcome'>[]): void;
   /** The exposition and its media type. Rejects when the database does. */
   expose(): Promise<{ readonly text: string; readonly contentType: string }>;
@@ -44,6 +45,11 @@ export function createMetrics(dependencies: MetricsDependencies): Metrics {
     help: 'Requests with a wrong key.',
     registers,
   });
+  const throttled = new Counter({
+    name: 'dfs_throttled_authentications_total',
+    help: 'Requests with a key that was not looked at, since too many wrong ones came from the address.',
+    registers,
+  });
   const attempts = new Counter({
     name: 'dfs_replication_attempts_total',
     help: 'Attempts to make a copy, by outcome.',
@@ -77,7 +83,7 @@ export function createMetrics(dependencies: MetricsDependencies): Metrics {
       bytes.inc({ direction: 'in' }, receivedBytes);
       bytes.inc({ direction: 'out' }, sentBytes);
     },
-    authenticationFailed: () => wrongKeys.inc(),
+    authenticationFailed: (kind) => (kind === 'wrong-key' ? wrongKeys : throttled).inc(),
     replicationsAttempted(made) {
       for (const { outcome } of made) attempts.inc({ outcome });
     },

@@ -80,6 +80,9 @@ describe('the cluster keyring', () => {
 
   it('follows its file through a whole change of keys', async () => {
     const { ring } = await watched('old\n');
+    const heard: (string | undefined)[] = [];
+    ring.onChange(() => heard.push(ring.current()));
+    ring.onChange(() => heard.push('for nobody'))();
     for (const keys of [['old', 'new'], ['new', 'old'], ['new']]) {
       await writeFile(`${file}.next`, `${keys.join('\n')}\n`);
       await rename(`${file}.next`, file);
@@ -87,6 +90,7 @@ describe('the cluster keyring', () => {
       expect(ring.blobUrlKeys()[0]).toEqual(deriveBlobUrlKey(keys[0] as string));
     }
     expect(ring.isOne('old')).toBe(false);
+    expect(heard).toEqual(['old', 'new', 'new']);
   });
 
   it('keeps its keys while the file is broken, and says so once for each fault', async () => {

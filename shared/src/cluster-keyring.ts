@@ -30,6 +30,7 @@ const keysOf = (all: readonly string[]): Keys => ({
 export class ClusterKeyring {
   #keys: Keys;
   readonly #follower: FileFollower<FoundKeys> | undefined;
+  readonly #listeners = new Set<() => void>();
 
   private constructor(keys: readonly string[], file?: string) {
     this.#keys = keysOf(keys);
@@ -115,6 +116,12 @@ export class ClusterKeyring {
     this.#follower?.start(logger, everyMs);
   }
 
+  /** Calls `listener` after each change of the keys, until the function that it gives is called. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /** Looks no more; the keys stay. */
   close(): void {
     this.#follower?.close();
@@ -124,6 +131,7 @@ export class ClusterKeyring {
     if (linesOf(found) === linesOf({ keys: this.#keys.all })) return;
     this.#keys = keysOf(found.keys);
     logger.info('the cluster keys have changed', { accepted: found.keys.length });
+    for (const listener of this.#listeners) listener();
   }
 }
 

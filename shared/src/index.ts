@@ -1,4 +1,5 @@
 // What is only types is exported as such: a module without code would still be loaded at each start of the command.
+export type * from './access-messages.ts';
 export type * from './blob-store.ts';
 export * from './byte-range.ts';
 export type * from './cache-messages.ts';

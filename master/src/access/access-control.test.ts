@@ -1,7 +1,9 @@
 import type { FilePath } from '@dfs/shared';
 import { ClusterKeyring } from '@dfs/shared/cluster';
+import { FakeClock, recordingLogger } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { AccessControl } from './access-control.ts';
+import { FailureThrottle } from './failure-throttle.ts';
 import type { Principal } from './rules.ts';
 
 const origin = { clientAddress: '192.0.2.1' };
@@ -43,10 +45,35 @@ describe('access control with a key', () => {
     let failures = 0;
     const counted = new AccessControl({
       keyring: ClusterKeyring.of('right'),
-      onWrongKey: () => failures++,
+      onFailure: () => failures++,
     });
     expect(refusalOf(() => counted.authenticate(headers, origin))).toBe('unauthorized');
     expect(failures).toBe(1);
+  });
+
+  it('counts, tells and at last refuses wrong keys, unread and from their address alone', () => {
+    const clock = new FakeClock();
+    const { logger, lines } = recordingLogger();
+    const told: string[] = [];
+    const limited = new AccessControl({
+      ...{ keyring: ClusterKeyring.of('right'), logger, throttle: new FailureThrottle(clock) },
+      onFailure: (kind) => told.push(kind),
+    });
+    const ask = (key: string, clientAddress = '192.0.2.1') =>
+      refusalOf(() => limited.authenticate({ 'shard-key': key }, { clientAddress }));
+    const secret = `dk${'a'.repeat(18)}.${'S'.repeat(40)}`;
+    for (let n = 0; n < 10; n += 1) expect(ask(secret)).toBe('unauthorized');
+    expect(ask('right')).toBe('too-many-requests');
+    expect(ask('right', '192.0.2.2')).toBeUndefined();
+    expect(refusalOf(() => limited.authenticate({}, { clientAddress: '192.0.2.1' }))).toBe(
+      undefined,
+    );
+    clock.advance(6_000);
+    expect(ask('right')).toBeUndefined();
+    expect(told).toEqual([...Array(10).fill('wrong-key'), 'throttled']);
+    expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+    expect(lines[0]?.fields).toEqual({ address: '192.0.2.1', accessKey: `dk${'a'.repeat(18)}` });
+    expect(JSON.stringify(lines)).not.toContain('SSSS');
   });
 
   it('tells a stranger that a key is needed, and the holder of one what it lacks', () => {

@@ -1,6 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { keyOfHeaders, StoreError } from '@dfs/shared';
-import type { ClusterKeyring } from '@dfs/shared/cluster';
+import { StoreError } from '@dfs/shared';
+import type { ClusterKeyring, Logger } from '@dfs/shared/cluster';
+import type { AccessKeys } from './access-keys.ts';
+import { type Credentials, credentialsOf, parseAccessKey } from './credentials.ts';
+import type { FailureThrottle } from './failure-throttle.ts';
 import { faultOfLocalRequest } from './local-request.ts';
 import { type AccessTarget, isAllowed, type Operation, type Principal } from './rules.ts';
 
@@ -15,8 +18,11 @@ export interface RequestOrigin {
 export interface AccessControlDependencies {
   /** Without a key every request that this machine's user made is an administrator's. */
   readonly keyring: Pick<ClusterKeyring, 'current' | 'isOne'>;
-  /** Called for each wrong key. */
-  readonly onWrongKey?: () => void;
+  readonly accessKeys?: Pick<AccessKeys, 'find'>;
+  readonly throttle?: Pick<FailureThrottle, 'check' | 'failed'>;
+  readonly logger?: Pick<Logger, 'warn'>;
+  /** Called for each wrong key, and for each request that was refused because of earlier ones. */
+  readonly onFailure?: (kind: 'wrong-key' | 'throttled') => void;
 }
 
 const admin: Principal = { kind: 'admin' };
@@ -33,29 +39,56 @@ export class AccessControl {
   }
 
   /**
-   * Who sent a request with these headers. Rejects with `unauthorized` for a wrong key, whatever is asked for; without a configured key with
-   * `forbidden` for what a web page may have made this machine's browser send.
+   * Who sent a request with these headers. Rejects with `unauthorized` for a wrong key, whatever is asked for, and with `too-many-requests` when its address sent too many of them; without a
+   * configured key with `forbidden` for what a web page may have made this machine's browser send.
    */
-  authenticate(headers: IncomingHttpHeaders, { authority }: RequestOrigin): Principal {
-    const { keyring } = this.#deps;
-    if (keyring.current() === undefined) {
+  authenticate(
+    headers: IncomingHttpHeaders,
+    { authority, clientAddress }: RequestOrigin,
+  ): Principal {
+    if (this.#deps.keyring.current() === undefined) {
       const fault = faultOfLocalRequest(headers, authority);
       if (fault === undefined) return admin;
       throw new StoreError('forbidden', fault, {
         hint: 'Use http://localhost or http://127.0.0.1, or start the master with a cluster key.',
       });
     }
-    const given = keyOfHeaders(headers);
-    if (given === undefined) {
-      // Something that is no key we could read is a wrong one, not none: the sender believes to have proved who they are.
-      if (headers.authorization === undefined && headers['shard-key'] === undefined) {
-        return anonymous;
-      }
-    } else if (keyring.isOne(given)) {
-      return admin;
-    }
-    this.#deps.onWrongKey?.();
+    const credentials = credentialsOf(headers);
+    if (credentials.kind === 'none') return anonymous;
+    this.#checkFailures(clientAddress);
+    const principal = credentials.kind === 'key' ? this.#principalOf(credentials.key) : undefined;
+    if (principal) return principal;
+    this.#failed(credentials, clientAddress);
     throw new StoreError('unauthorized', 'The key is wrong.', { hint: keyHint });
+  }
+
+  #principalOf(key: string): Principal | undefined {
+    const { keyring, accessKeys } = this.#deps;
+    if (keyring.isOne(key)) return admin;
+    const accessKey = parseAccessKey(key);
+    return accessKey && accessKeys?.find(accessKey);
+  }
+
+  #checkFailures(clientAddress: string): void {
+    const { throttle, onFailure } = this.#deps;
+    try {
+      throttle?.check(clientAddress);
+    } catch (error) {
+      onFailure?.('throttled');
+      throw error;
+    }
+  }
+
+  #failed(credentials: Credentials, clientAddress: string): void {
+    const { throttle, onFailure, logger } = this.#deps;
+    onFailure?.('wrong-key');
+    if (!throttle?.failed(clientAddress)) return;
+    // The id alone: it is no secret, and tells whose key is old.
+    const id = credentials.kind === 'key' ? parseAccessKey(credentials.key)?.id : undefined;
+    logger?.warn('a wrong key was sent; more from this address are told in a minute', {
+      address: clientAddress,
+      ...(id === undefined ? {} : { accessKey: id }),
+    });
   }
 
   /** Whether the rules allow it. Give the path wherever there is one: without it only rights over the whole tree count. */

@@ -1,6 +1,5 @@
-import type { FilePath } from '@dfs/shared';
+import type { AccessRole, FilePath } from '@dfs/shared';
 import { describe, expect, it } from 'vitest';
-import type { AccessRole } from '../metadata/rights.ts';
 import { isAllowed, isWithin, type Operation, type Principal } from './rules.ts';
 
 const operations: readonly Operation[] = ['read', 'list', 'write', 'delete', 'share', 'admin'];

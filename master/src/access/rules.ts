@@ -1,5 +1,4 @@
-import { type FilePath, rootPath } from '@dfs/shared';
-import type { AccessRole } from '../metadata/rights.ts';
+import { type AccessRole, type FilePath, rootPath } from '@dfs/shared';
 
 /** Who asks, as far as they proved it. */
 export type Principal =

@@ -1,6 +1,6 @@
-import type { FileId, FilePath } from '@dfs/shared';
+import type { AccessRole, FileId, FilePath } from '@dfs/shared';
 import type { Image } from './journal.ts';
-import type { AccessKeyRecord, AccessRole, AddressGrant, LinkRevocation } from './rights.ts';
+import type { AccessKeyRecord, AddressGrant, LinkRevocation } from './rights.ts';
 import { wholeNumber } from './rows.ts';
 
 /** Between rows of the tables of rights and the words of this program. */

@@ -1,8 +1,5 @@
-import type { FileId, FilePath } from '@dfs/shared';
+import type { AccessRole, FileId, FilePath } from '@dfs/shared';
 import type { Entry, Visibility } from './metadata-repository.ts';
-
-/** What the holder of a key may do inside its prefix; each includes the one before. */
-export type AccessRole = 'read' | 'write' | 'admin';
 
 export interface AccessKeyRecord {
   readonly id: string;

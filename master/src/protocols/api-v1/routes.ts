@@ -6,6 +6,7 @@ import { noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
 import { type Instance, instancesOf } from '../text-api/instances.ts';
 import { LogRoute } from './follow-log.ts';
+import { keyRoutes } from './key-routes.ts';
 import { addNodeRoutes } from './node-routes.ts';
 import { runRestore, sendBackup } from './safekeeping.ts';
 import { statAt } from './stat.ts';
@@ -24,6 +25,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   router.use(treeRoutes(front, exchangeOf));
   const status = new StatusReader(front);
   router.use(trashRoutes(front, exchangeOf));
+  router.use(keyRoutes(front, exchangeOf));
   router.use(visibilityRoutes(front, exchangeOf));
 
   router.get(`${mount}/health`, (request) => {

@@ -1,6 +1,7 @@
 import { type Clock, type JournalAnswer, parseUrlPath, StoreError } from '@dfs/shared';
 import type { LogRing } from '@dfs/shared/cluster';
 import type { AccessControl } from '../../access/access-control.ts';
+import type { AccessKeys } from '../../access/access-keys.ts';
 import type { LinkKeys } from '../../access/links.ts';
 import type { Openings } from '../../access/openings.ts';
 import type { NodeAdmin } from '../../cluster/node-admin.ts';
@@ -64,6 +65,7 @@ export interface Front {
   readonly access: AccessControl;
   readonly linkKeys: LinkKeys;
   readonly openings: Openings;
+  readonly accessKeys: Pick<AccessKeys, 'list' | 'get' | 'add' | 'remove'>;
   readonly metadata: FrontMetadata;
   readonly nodes: NodeDirectory;
   readonly nodeAdmin: NodeAdmin;

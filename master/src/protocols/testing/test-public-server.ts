@@ -1,7 +1,9 @@
 import type { Server } from 'node:http';
 import {
+  type AccessRole,
   type Clock,
   type ClusterId,
+  type FilePath,
   type FsckLine,
   type NodeId,
   newNodeId,
@@ -11,8 +13,12 @@ import {
 import { ClusterKeyring, LogRing, listen } from '@dfs/shared/cluster';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
+import { AccessKeys } from '../../access/access-keys.ts';
+import { FailureThrottle } from '../../access/failure-throttle.ts';
 import { LinkKeys } from '../../access/links.ts';
 import { Openings } from '../../access/openings.ts';
+import { MemoryAccessKeyRows } from '../../access/testing/memory-access-key-rows.ts';
+import { TrustedProxies } from '../../access/trusted-proxies.ts';
 import { findNode } from '../../cluster/node-admin.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { FileService } from '../../files/file-types.ts';
@@ -82,26 +88,38 @@ export class TestPublicServer {
     scrubStatus: async () => [],
     fsck: (options) => this.#fsck(options.isRepair),
   };
+  readonly accessKeys: AccessKeys;
   readonly #server: Server;
 
   constructor(options: TestPublicServerOptions = {}) {
     const clusterKey = 'clusterKey' in options ? options.clusterKey : testKey;
+    const keyring = ClusterKeyring.of(clusterKey, options.clusterKeyAlso);
+    this.accessKeys = new AccessKeys({
+      metadata: new MemoryAccessKeyRows(),
+      ...{ keyring, clock: systemClock, logger: this.#recording.logger },
+      recovery: () => this.recovery,
+      isConfirmed: () => true,
+    });
     const {
       files = this.files,
       metadata = this.#metadata(),
       nodes = this.#directory(),
     } = options.store ?? {};
     const { clock = systemClock } = options;
-    const keyring = ClusterKeyring.of(clusterKey, options.clusterKeyAlso);
     const metrics = createMetrics({ metadata, nodes, sizesLagMs: () => 0 });
     this.#server = createPublicServer({
       files,
       access: new AccessControl({
-        keyring,
-        onWrongKey: () => metrics.authenticationFailed(),
+        ...{ keyring, accessKeys: this.accessKeys },
+        logger: this.#recording.logger,
+        throttle: new FailureThrottle(clock),
+        onFailure: metrics.authenticationFailed,
       }),
+      accessKeys: this.accessKeys,
       linkKeys: new LinkKeys(keyring),
       openings: new Openings({ metadata, clock }),
+      // So that a test can be a client of any address.
+      proxies: TrustedProxies.of('loopback'),
       metadata,
       nodes,
       care: this.care,
@@ -148,6 +166,12 @@ export class TestPublicServer {
     this.asked.push(isRepair ? 'repair' : 'check');
     yield* this.fsckLines;
     if (this.fsckFailure) throw this.fsckFailure;
+  }
+
+  /** Makes an access key; resolves with it as it is sent. */
+  async keyFor(role: AccessRole, prefix: string): Promise<string> {
+    const key = { name: '', role, prefix: prefix as FilePath };
+    return (await this.accessKeys.add(key)).text;
   }
 
   async start(): Promise<this> {
