@@ -10,6 +10,8 @@ export interface StorageNodeConfig {
   readonly name: string | undefined;
   /** The master's management port. */
   readonly masterUrl: string;
+  /** A public listener of the cluster, which tells the management port's address; undefined where that is set. */
+  readonly gossipUrl: string | undefined;
   /** Where master and nodes reach this one; absent: the address of its connection to the master. */
   readonly nodeUrl: string | undefined;
   /** Where clients reach it, for redirects; absent: not published. */
@@ -47,6 +49,7 @@ export function readConfig(
     hasSlots: read.flag('DFS_SLOTS', false),
     name: read.optional('DFS_NODE_NAME', 'INSTANCE_NAME'),
     masterUrl: read.url('DFS_MASTER_URL') ?? 'http://127.0.0.1:7041',
+    gossipUrl: readGossip(read),
     nodeUrl: read.url('DFS_NODE_URL'),
     publicUrl:
       read.optional('DFS_NODE_PUBLIC_URL') === 'self' ? 'self' : read.url('DFS_NODE_PUBLIC_URL'),
@@ -73,4 +76,20 @@ export function readConfig(
   }
   read.finish();
   return Object.freeze(config);
+}
+
+/** `GOSSIP_INSTANCE`: `host` or `host:port`, 80 when left out, perhaps with a scheme. A node that is told about certificates speaks TLS where nothing else is said. */
+function readGossip(read: EnvironmentReader): string | undefined {
+  const name = 'GOSSIP_INSTANCE';
+  const text = read.optional(name);
+  if (text === undefined || read.optional('DFS_MASTER_URL') !== undefined) return undefined;
+  const isTls = read.optional('DFS_TLS_CERT', 'DFS_TLS_CA') !== undefined;
+  const url = /^https?:\/\//.test(text) ? text : `${isTls ? 'https' : 'http'}://${text}`;
+  const hasPort = /:\d+\/?$/.test(url);
+  const withPort = hasPort || url !== `https://${text}` ? url : `${url}:80`;
+  if (URL.canParse(withPort) && /^https?:\/\/[^/@?#]+\/?$/.test(withPort)) {
+    return withPort.replace(/\/$/, '');
+  }
+  read.fault(`${name} is ${JSON.stringify(text)}: it must be host or host:port.`);
+  return undefined;
 }

@@ -1,9 +1,11 @@
 import { systemClock } from '@dfs/shared';
 import { ClusterKeyring, createLogger, readTls, runProgram } from '@dfs/shared/cluster';
-import { readConfig } from './config.ts';
+import { readConfig, type StorageNodeConfig } from './config.ts';
+import { type FindMasterOptions, findMaster } from './find-master.ts';
 import { startStorageNode } from './storage-node.ts';
 
 const name = 'storage-node';
+const { random } = Math;
 
 await runProgram({
   name,
@@ -18,7 +20,11 @@ await runProgram({
     const logger = createLogger({ program: name, level: config.logLevel });
     keyring.watch(logger);
     tls.server.watch(logger);
-    const node = await startStorageNode(config, { clock: systemClock, logger, keyring, tls });
+    const masterUrl = await masterUrlOf(config, { keyring, tls, logger, random, signal: stopping });
+    const node = await startStorageNode(
+      { ...config, masterUrl },
+      { clock: systemClock, logger, keyring, tls },
+    );
     // A node that waits for its master resolves `registered` when it stops.
     const stop = () => void node.stop();
     if (stopping.aborted) stop();
@@ -36,3 +42,18 @@ await runProgram({
     return node;
   },
 });
+
+/** The management port: as configured, or as the gossip instance tells. */
+async function masterUrlOf(
+  { masterUrl, gossipUrl }: StorageNodeConfig,
+  options: FindMasterOptions,
+): Promise<string> {
+  if (gossipUrl === undefined) return masterUrl;
+  try {
+    return await findMaster(gossipUrl, options);
+  } catch (error) {
+    // Nothing runs yet that would have to be ended in order.
+    if (options.signal.aborted) process.exit(0);
+    throw error;
+  }
+}

@@ -55,6 +55,19 @@ describe('the storage node as a program', () => {
     expect((await again.ready).nodeId).toBe(ready.nodeId);
   });
 
+  it('ends with one line when its gossip instance does not take its key, and in order while it waits', async () => {
+    const gossip = { DFS_MASTER_URL: '', GOSSIP_INSTANCE: master.url.slice('http://'.length) };
+    const refused = start({ ...gossip, DFS_CLUSTER_KEY: 'another key' });
+    expect(await refused.ended).toBe(1);
+    expect(plainLines(refused)).toEqual([
+      `storage-node: The instance at ${master.url} refused the key of this node. Start both with the same SHARD_KEY (or DFS_CLUSTER_KEY).`,
+    ]);
+    const alone = start({ ...gossip, GOSSIP_INSTANCE: '127.0.0.1:1' });
+    await expect.poll(() => alone.output, { timeout: 10_000 }).toContain('gives no answer');
+    alone.child.kill('SIGTERM');
+    expect(await alone.ended).toBe(0);
+  });
+
   it('ends when its parent goes away', async () => {
     const node = start();
     await node.ready;

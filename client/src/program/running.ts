@@ -79,6 +79,7 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--port <port>', 'DFS_PORT', 'its port'],
       ['--name <name>', 'DFS_NODE_NAME', 'its name'],
       ['--master <url>', 'DFS_MASTER_URL', "the master's management address"],
+      ['--gossip <host:port>', 'GOSSIP_INSTANCE', 'a public port that tells where the master is'],
       ['--url <url>', 'DFS_NODE_URL', 'where others reach it'],
       ['--public-url <url>', 'DFS_NODE_PUBLIC_URL', 'where clients are sent to'],
       ['--zone <zone>', 'DFS_ZONE', 'copies are spread over zones'],
