@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { EnvironmentReader } from '@dfs/shared';
 import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
-import { TrustedProxies } from './access/trusted-proxies.ts';
+import { readTrustedProxies, type TrustedProxies } from '@dfs/shared/serving';
 
 /** Everything the master is told, read once. Durations in ms, sizes in bytes. */
 export interface MasterConfig {
@@ -82,19 +82,6 @@ export function readConfig(
   if (openHost !== undefined) read.fault(openHost);
   read.finish();
   return Object.freeze(config);
-}
-
-function readTrustedProxies(read: EnvironmentReader): TrustedProxies {
-  const networks = read.optional('DFS_TRUSTED_PROXIES');
-  if (networks === undefined) return TrustedProxies.none;
-  try {
-    return TrustedProxies.of(networks);
-  } catch (error) {
-    read.fault(
-      `DFS_TRUSTED_PROXIES (${(error as Error).message}): it must hold addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal, separated by commas.`,
-    );
-    return TrustedProxies.none;
-  }
 }
 
 /** Origins (RFC 6454), comma separated, or `*`. */

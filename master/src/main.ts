@@ -31,6 +31,8 @@ import type { MetadataRepository } from './metadata/metadata-repository.ts';
 import { makeMetadataAside, openMetadataRepository } from './metadata/open-metadata-repository.ts';
 import { createMetrics } from './metrics.ts';
 import { removeStagedBackups } from './protocols/api-v1/safekeeping.ts';
+import { forwardedTo } from './protocols/edge/forwarded.ts';
+import { edgeRoutes } from './protocols/edge/routes.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
 import { allowOrigins } from './protocols/http/cors.ts';
 import { BackgroundLoop } from './replication/background-loop.ts';
@@ -44,7 +46,7 @@ import { RepairLoop } from './replication/repair-loop.ts';
 import { ReplicationHints } from './replication/replication-hints.ts';
 import { nodeSourceOf } from './restore/node-source.ts';
 import { Restorer } from './restore/restorer.ts';
-import { createPublicServer } from './server.ts';
+import { createPublicServer, type PublicServerDependencies } from './server.ts';
 import { TreeUpkeep } from './upkeep/tree-upkeep.ts';
 
 /** How long a sender on the public port may pause, and a reader: people pause a video. */
@@ -227,7 +229,7 @@ async function wire(
     logger,
   });
 
-  const publicServer = createPublicServer({
+  const front: PublicServerDependencies = {
     tls: tls.server,
     proxies: config.trustedProxies,
     care,
@@ -257,7 +259,8 @@ async function wire(
       uploadIdleMs,
       downloadIdleMs,
     },
-  });
+  };
+  const publicServer = createPublicServer(front);
   const clusterServer = createClusterServer({
     tls: tls.server,
     metadata,
@@ -272,6 +275,8 @@ async function wire(
       repair.reported(attempts);
     },
     onDamage: () => repair.wake(),
+    edge: edgeRoutes(front),
+    takeForwarded: forwardedTo(publicServer, keyring),
   });
   const { host } = config;
   const managementPort = await listen(clusterServer, { host, port: config.managementPort });

@@ -1,9 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { StoreError } from '@dfs/shared';
 import type { Logger, ServerTls } from '@dfs/shared/cluster';
-import { createFrontServer, type FrontServer, refuse } from '@dfs/shared/serving';
+import { createFrontServer, type FrontServer, refuse, TrustedProxies } from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response } from 'express';
-import { TrustedProxies } from './access/trusted-proxies.ts';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
@@ -50,7 +49,7 @@ export function createPublicServer(dependencies: PublicServerDependencies): Publ
       const { path, query, authority } = exchange.target;
       if (crossOrigin?.(exchange) === 'answered') return;
       const peer = { address: exchange.clientAddress, isTls: exchange.isTls };
-      const client = proxies.clientOf(peer, request.headers, authority);
+      const client = exchange.forwardedFor ?? proxies.clientOf(peer, request.headers, authority);
       exchange.clientAddress = client.address;
       exchange.baseUrl = client.baseUrl;
       if (path === registrationPath) tellOfRefusal(exchange, logger);

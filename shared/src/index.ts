@@ -6,6 +6,7 @@ export type * from './cache-messages.ts';
 export type * from './care-messages.ts';
 export * from './clock.ts';
 export type * from './cluster-messages.ts';
+export * from './edge-messages.ts';
 export * from './environment.ts';
 export * from './errors.ts';
 export * from './file-path.ts';

@@ -10,3 +10,4 @@ export * from './serving/request-target.ts';
 export * from './serving/serve-file.ts';
 export type * from './serving/served-file.ts';
 export * from './serving/text-calls.ts';
+export * from './serving/trusted-proxies.ts';

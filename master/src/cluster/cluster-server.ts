@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import {
   type Clock,
   type DamageReport,
@@ -16,7 +16,7 @@ import {
   StoreError,
 } from '@dfs/shared';
 import { type ClusterKeyring, type Logger, ServerTls } from '@dfs/shared/cluster';
-import express, { type NextFunction, type Request, type Response } from 'express';
+import express, { type NextFunction, type Request, type Response, type Router } from 'express';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
 
@@ -34,11 +34,20 @@ export interface ClusterServerDependencies {
   /** Outcomes were committed, or a node found damage: the repair loop forgets or looks. */
   readonly onAttempts: (attempts: readonly ReplicationAttempt[]) => void;
   readonly onDamage: () => void;
+  /** What nodes ask for their own clients; behind the cluster key. */
+  readonly edge?: Router;
+  /** Takes a request that a node passes on for its client, and answers it; false: it is the sender's own. */
+  readonly takeForwarded?: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    awaitsContinue: boolean,
+  ) => boolean;
 }
 
 /** Attempts in one report at most; a body is bounded accordingly. */
 const attemptsMax = 1_000;
 const bodyMax = '2mb';
+const headersMaxBytes = 48 * 2 ** 10;
 
 /** The management port: what nodes and replicators tell and ask the master (`shared/src/cluster-messages.ts`). */
 export function createClusterServer(dependencies: ClusterServerDependencies): Server {
@@ -98,6 +107,8 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
     response.json(await dependencies.lease(lease, gone.signal));
   });
 
+  if (dependencies.edge) app.use(dependencies.edge);
+
   app.use((request: Request) => {
     throw new StoreError(
       'not-found',
@@ -114,7 +125,18 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
     response.status(known ? httpStatusOf[known.kind] : 500).json(errorBodyOf(known ?? error));
   });
 
-  const server = (dependencies.tls ?? ServerTls.none()).createServer({}, app);
+  const take =
+    (awaitsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) => {
+      if (dependencies.takeForwarded?.(request, response, awaitsContinue)) return;
+      if (awaitsContinue) response.writeContinue();
+      app(request, response);
+    };
+  const server = (dependencies.tls ?? ServerTls.none()).createServer(
+    // What is passed on may have no host, and headers as long as at the public port beside those of the node.
+    { maxHeaderSize: headersMaxBytes, requireHostHeader: false },
+    take(false),
+  );
+  server.on('checkContinue', take(true));
   server.maxHeadersCount = 0;
   // Leases are long polls; keep-alive outlives the clients' own pools.
   server.requestTimeout = 0;

@@ -1,6 +1,7 @@
 import { setTimeout as timeout } from 'node:timers/promises';
 import { newBlobId, StoreError, shardOf } from '@dfs/shared';
 import type { NamedFile, Replica } from '../metadata/metadata-repository.ts';
+import { blobSourcesOf } from './blob-sources.ts';
 import { openFile } from './failover-reader.ts';
 import { infoOfStored } from './file-info.ts';
 import type { FileServiceDependencies, FileServiceSettings } from './file-service-dependencies.ts';
@@ -54,6 +55,10 @@ export function createFileService(settings: FileServiceSettings): FileService {
     async locate(named, avoid) {
       mustServe(dependencies);
       return locateBlob(dependencies, named, avoid);
+    },
+    async sources(file) {
+      mustServe(dependencies);
+      return blobSourcesOf(dependencies, file);
     },
     async replicas(ref) {
       const named = await get(ref);

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { ByteRange, FileId, FilePath, NodeId } from '@dfs/shared';
+import type { BlobId, BlobSource, ByteRange, FileId, FilePath, NodeId } from '@dfs/shared';
 import type {
   BindCondition,
   FileRecord,
@@ -101,5 +101,7 @@ export interface FileService extends TreeService {
   open(file: FileRecord, request: OpenRequest): Promise<OpenedFile>;
   /** A signed, short-lived URL of a node with a public address for a file of one blob, or undefined: `?redirect=1`. */
   locate(named: NamedFile, avoid?: NodeId): Promise<string | undefined>;
+  /** For each blob of a file the nodes that may give it, the best first, for programs of the cluster. */
+  sources(file: FileRecord): Promise<ReadonlyMap<BlobId, readonly BlobSource[]>>;
   replicas(ref: FileRef): Promise<readonly ReplicaInfo[]>;
 }

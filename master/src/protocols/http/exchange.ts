@@ -1,4 +1,4 @@
-import { HttpExchange } from '@dfs/shared/serving';
+import { type Client, HttpExchange } from '@dfs/shared/serving';
 import type { Principal } from '../../access/rules.ts';
 
 /** A request and its answer, with who asks. */
@@ -7,4 +7,9 @@ export class Exchange extends HttpExchange {
   principal: Principal = { kind: 'anonymous' };
   /** Scheme and host by which the client reached us, such as `https://files.example:8443`; undefined where it named no usable host. */
   baseUrl: string | undefined;
+  /** For whom a node passed the request on; undefined when the client itself sent it. */
+  forwardedFor: Client | undefined;
 }
+
+/** Who asks to read something, as far as their rights go. */
+export type Asker = Pick<Exchange, 'principal' | 'clientAddress' | 'query' | 'isHead'>;

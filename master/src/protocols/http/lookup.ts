@@ -2,7 +2,7 @@ import { type FilePath, type Opening, StoreError } from '@dfs/shared';
 import { linkRefused, openingByAddress, openingByLink } from '../../access/judge-opening.ts';
 import type { FileRef } from '../../files/file-types.ts';
 import type { Entry, NamedFile } from '../../metadata/metadata-repository.ts';
-import type { Exchange } from './exchange.ts';
+import type { Asker } from './exchange.ts';
 import type { Front } from './front.ts';
 
 /** A file that may be read, and by which right. */
@@ -17,12 +17,12 @@ export interface ReadableFile {
  */
 export async function findReadable(
   front: Front,
-  exchange: Exchange,
+  asker: Asker,
   ref: FileRef,
 ): Promise<ReadableFile> {
   const { access } = front;
-  const { principal, clientAddress } = exchange;
-  const named = await findNamed(front, exchange, ref);
+  const { principal, clientAddress } = asker;
+  const named = await findNamed(front, asker, ref);
   // By id the rights are those of the name that holds the content now.
   const path = 'path' in ref ? ref.path : named?.path;
   const target = {
@@ -33,7 +33,7 @@ export async function findReadable(
     if (named) return { named, opening: { kind: named.isPublic ? 'public' : 'right' } };
     throw nothingFor(ref);
   }
-  const signature = exchange.query.get('signature');
+  const signature = asker.query.get('signature');
   const link =
     signature !== null && 'path' in ref
       ? await openingByLink(front, { path: ref.path, signature, named })
@@ -49,16 +49,12 @@ export async function findReadable(
   throw nothingFor(ref);
 }
 
-async function findNamed(
-  front: Front,
-  exchange: Exchange,
-  ref: FileRef,
-): Promise<NamedFile | undefined> {
+async function findNamed(front: Front, asker: Asker, ref: FileRef): Promise<NamedFile | undefined> {
   try {
     return await front.files.find(ref);
   } catch (error) {
     const isDirectory = error instanceof StoreError && error.kind === 'is-a-directory';
-    if (isDirectory && 'path' in ref) await authorizeListing(front, exchange, ref.path);
+    if (isDirectory && 'path' in ref) await authorizeListing(front, asker, ref.path);
     throw error;
   }
 }
@@ -83,12 +79,12 @@ const noContent = (id: string) =>
 /** The directory's row, if the principal may list it. Rejects with `unauthorized`, `not-found`, `not-a-directory`. */
 export async function authorizeListing(
   { access, metadata }: Front,
-  exchange: Exchange,
+  asker: Pick<Asker, 'principal'>,
   path: FilePath,
 ): Promise<Entry> {
   const named = await metadata.findNamed(path);
   const entry = named?.entry;
-  access.authorize(exchange.principal, 'list', { path, isPublic: named?.isPublic ?? false });
+  access.authorize(asker.principal, 'list', { path, isPublic: named?.isPublic ?? false });
   if (!entry) throw nothingAt(path);
   if (entry.kind === 'directory') return entry;
   throw new StoreError('not-found', `${path} is a file, and the request names a directory.`, {

@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream';
 import {
+  type BlobId,
+  type BlobSource,
   type FileId,
   type FilePath,
   type NodeId,
@@ -199,6 +201,11 @@ export class MemoryFileService extends MemoryTree implements FileService {
     if (entry) this.entries.set(path, { ...entry, modifiedAtMs: atMs });
     else await this.add(path, '', { modifiedAtMs: atMs, signal });
     return { isNew: entry === undefined };
+  }
+
+  async sources({ blobs }: FileRecord): Promise<ReadonlyMap<BlobId, readonly BlobSource[]>> {
+    const source = { nodeId: this.node.id, url: 'http://127.0.0.1:1' };
+    return new Map(blobs.map(({ blobId }) => [blobId, [source]]));
   }
 
   async replicas(ref: FileRef): Promise<readonly ReplicaInfo[]> {

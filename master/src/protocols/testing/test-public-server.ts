@@ -11,6 +11,7 @@ import {
   systemClock,
 } from '@dfs/shared';
 import { ClusterKeyring, LogRing, listen } from '@dfs/shared/cluster';
+import { TrustedProxies } from '@dfs/shared/serving';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import { AccessKeys } from '../../access/access-keys.ts';
@@ -18,13 +19,16 @@ import { FailureThrottle } from '../../access/failure-throttle.ts';
 import { LinkKeys } from '../../access/links.ts';
 import { Openings } from '../../access/openings.ts';
 import { MemoryAccessKeyRows } from '../../access/testing/memory-access-key-rows.ts';
-import { TrustedProxies } from '../../access/trusted-proxies.ts';
 import { findNode } from '../../cluster/node-admin.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { FileService } from '../../files/file-types.ts';
 import type { LogEntry, StoreCounts } from '../../metadata/metadata-repository.ts';
 import { createMetrics } from '../../metrics.ts';
-import { createPublicServer } from '../../server.ts';
+import {
+  createPublicServer,
+  type PublicServer,
+  type PublicServerDependencies,
+} from '../../server.ts';
 import type { Care } from '../api-v1/care-routes.ts';
 import type { CrossOrigin } from '../http/cors.ts';
 import type { FrontConfig, FrontMetadata, Safekeeping } from '../http/front.ts';
@@ -89,6 +93,8 @@ export class TestPublicServer {
     fsck: (options) => this.#fsck(options.isRepair),
   };
   readonly accessKeys: AccessKeys;
+  readonly front: PublicServerDependencies;
+  readonly publicServer: PublicServer;
   readonly #server: Server;
 
   constructor(options: TestPublicServerOptions = {}) {
@@ -107,7 +113,7 @@ export class TestPublicServer {
     } = options.store ?? {};
     const { clock = systemClock } = options;
     const metrics = createMetrics({ metadata, nodes, sizesLagMs: () => 0 });
-    this.#server = createPublicServer({
+    this.front = {
       files,
       access: new AccessControl({
         ...{ keyring, accessKeys: this.accessKeys },
@@ -158,7 +164,9 @@ export class TestPublicServer {
       managementUrl: (host) => `http://${host}:7041`,
       ...(options.crossOrigin ? { crossOrigin: options.crossOrigin } : {}),
       ...(options.safekeeping ? { safekeeping: options.safekeeping } : {}),
-    }).server;
+    };
+    this.publicServer = createPublicServer(this.front);
+    this.#server = this.publicServer.server;
     this.nodes.push(snapshotOf({ id: this.files.node.id, name: this.files.node.name }));
   }
 

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { plainAddress } from '@dfs/shared/serving';
 import proxyAddr from 'proxy-addr';
+import type { EnvironmentReader } from '../environment.ts';
+import { plainAddress } from './client-address.ts';
 
 /** Who is at the other end, and the address by which they reached us. */
 export interface Client {
@@ -90,3 +91,17 @@ const baseUrlOf = (scheme: string, host: string | undefined) =>
   host !== undefined && /^(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/i.test(host)
     ? `${scheme}://${host}`
     : undefined;
+
+/** The proxies that `DFS_TRUSTED_PROXIES` names. What is none is a fault. */
+export function readTrustedProxies(read: EnvironmentReader): TrustedProxies {
+  const networks = read.optional('DFS_TRUSTED_PROXIES');
+  if (networks === undefined) return TrustedProxies.none;
+  try {
+    return TrustedProxies.of(networks);
+  } catch (error) {
+    read.fault(
+      `DFS_TRUSTED_PROXIES (${(error as Error).message}): it must hold addresses, networks such as 10.0.0.0/8, or loopback, linklocal, uniquelocal, separated by commas.`,
+    );
+    return TrustedProxies.none;
+  }
+}
