@@ -22,6 +22,8 @@ export interface StorageNodeConfig {
   readonly port: number;
   /** Absent: 1 % of the disk, 1 GiB at most. */
   readonly reserveBytes: number | undefined;
+  /** What cached blobs may take; 0: none are kept. Absent: 10 % of the disk, 10 GiB at most. */
+  readonly cacheBytes: number | undefined;
   /** Until the master names another interval. */
   readonly heartbeatEveryMs: number;
   readonly uploadIdleMs: number;
@@ -44,6 +46,7 @@ export function readConfig(
   const read = new EnvironmentReader(environment);
   const logLevel = read.text('DFS_LOG_LEVEL', 'info');
   const hasReserve = read.optional('DFS_RESERVE_BYTES') !== undefined;
+  const hasCacheLimit = read.optional('DFS_CACHE_BYTES') !== undefined;
   const config: StorageNodeConfig = {
     dataDir: read.directory('DFS_DATA', './dfs-node'),
     hasSlots: read.flag('DFS_SLOTS', false),
@@ -57,6 +60,7 @@ export function readConfig(
     host: read.optional('DFS_HOST') ?? (hasClusterKey ? undefined : '127.0.0.1'),
     port: read.integer('DFS_PORT', 7050, { min: 0, max: 65_535 }),
     reserveBytes: hasReserve ? read.bytes('DFS_RESERVE_BYTES', 0) : undefined,
+    cacheBytes: hasCacheLimit ? read.bytes('DFS_CACHE_BYTES', 0) : undefined,
     heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
     uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', 10_000, { min: 50 }),
     scrubEveryMs: read.durationMs('DFS_SCRUB_EVERY', 30 * 86_400_000),

@@ -9,7 +9,13 @@ export const shards: readonly string[] = Array.from({ length: 256 }, (_, index) 
   index.toString(16).padStart(2, '0'),
 );
 
-const ownNames: ReadonlySet<string> = new Set(['blobs', 'staging', 'journal', 'lost+found']);
+const ownNames: ReadonlySet<string> = new Set([
+  'blobs',
+  'staging',
+  'journal',
+  'cache',
+  'lost+found',
+]);
 
 /** Where things lie on a node's disk, and which of its folders are durable. */
 export class DataDirectory {
@@ -42,6 +48,11 @@ export class DataDirectory {
   /** Where the node's copy of the master's journal lies. */
   get journalPath(): string {
     return join(this.path, 'journal');
+  }
+
+  /** Where copies lie that were fetched for readers and may go at any time. */
+  get cachePath(): string {
+    return join(this.path, 'cache');
   }
 
   /** A file to write to when a sign of life is wanted from the disk. */

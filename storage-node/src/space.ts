@@ -3,6 +3,9 @@ import { StoreError } from '@dfs/shared';
 
 /** Free space is asked for this often; in between, own writes are counted. */
 const sampleEveryMs = 1_000;
+const yieldAttemptsMax = 3;
+/** What may yield keeps so much free for writes, so that few of them wait for it; 1 % of the disk at most. */
+const spareMaxBytes = 2 ** 30;
 
 export interface DiskSpace {
   readonly capacityBytes: number;
@@ -18,6 +21,14 @@ export interface SpaceOptions {
   readonly reserveBytes?: number | undefined;
   /** How the file system is asked; by default `statfs`. */
   readonly measure?: MeasureDisk;
+}
+
+/** What lies on the disk and gives way when a write needs its room. */
+export interface Yielding {
+  /** What `yield` could free at most. */
+  readonly yieldableBytes: number;
+  /** Resolves when so many bytes are free again, or all that can be. Never rejects. */
+  yield(bytes: number): Promise<void>;
 }
 
 /** Room that a write took before it began. */
@@ -43,6 +54,7 @@ export class Space {
   #claimedBytes = 0;
   #sampling: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #yielding: Yielding | undefined;
 
   private constructor(options: SpaceOptions, sample: DiskSpace) {
     this.#path = options.path;
@@ -66,8 +78,14 @@ export class Space {
     return this.#sample.capacityBytes;
   }
 
+  /** What yields counts as free. */
   get freeBytes(): number {
-    return Math.max(0, this.#sample.freeBytes - this.#writtenBytes);
+    return this.#emptyBytes + (this.#yielding?.yieldableBytes ?? 0);
+  }
+
+  /** From now on this gives way to writes that find no room. */
+  letYield(yielding: Yielding): void {
+    this.#yielding = yielding;
   }
 
   /**
@@ -80,6 +98,26 @@ export class Space {
   ): Promise<RoomClaim> {
     const openBytes = isReserveOpen ? this.reserveBytes : 0;
     await this.#take(bytes, openBytes);
+    return this.#claimOf(bytes, openBytes);
+  }
+
+  /**
+   * Takes room that writes of blobs will not miss soon; undefined when there is none, judged by a
+   * fresh look at the disk.
+   */
+  async claimSpare(bytes: number): Promise<RoomClaim | undefined> {
+    const neededBytes = bytes + Math.min(spareMaxBytes, Math.floor(this.capacityBytes / 100));
+    if (neededBytes > this.#roomBytes) await this.#takeSample();
+    if (neededBytes > this.#roomBytes) return undefined;
+    this.#claimedBytes += bytes;
+    return this.#claimOf(bytes, 0);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #claimOf(bytes: number, openBytes: number): RoomClaim {
     let heldBytes = bytes;
     return {
       grow: async (more) => {
@@ -99,12 +137,9 @@ export class Space {
     };
   }
 
-  close(): void {
-    clearInterval(this.#timer);
-  }
-
   async #take(bytes: number, openBytes: number): Promise<void> {
     if (bytes > this.#roomBytes + openBytes) await this.#takeSample();
+    await this.#makeRoom(bytes - openBytes);
     if (bytes > this.#roomBytes + openBytes) {
       throw new StoreError(
         'no-room',
@@ -115,8 +150,25 @@ export class Space {
     this.#claimedBytes += bytes;
   }
 
+  /** Others may take what yields to this write: then more has to. */
+  async #makeRoom(bytes: number): Promise<void> {
+    const yielding = this.#yielding;
+    for (let attempt = 1; yielding && attempt <= yieldAttemptsMax; attempt += 1) {
+      const missingBytes = bytes - this.#roomBytes;
+      if (missingBytes <= 0 || missingBytes > yielding.yieldableBytes) return;
+      await yielding.yield(missingBytes);
+      // One that was begun before shows nothing of it.
+      await this.#sampling?.catch(() => undefined);
+      await this.#takeSample();
+    }
+  }
+
   get #roomBytes(): number {
-    return this.freeBytes - this.reserveBytes - this.#claimedBytes;
+    return this.#emptyBytes - this.reserveBytes - this.#claimedBytes;
+  }
+
+  get #emptyBytes(): number {
+    return Math.max(0, this.#sample.freeBytes - this.#writtenBytes);
   }
 
   #takeSample(): Promise<void> {

@@ -35,6 +35,8 @@ import { VitalSigns } from './vital-signs.ts';
 
 /** Blocks of 1 MiB in memory for readers, at most. */
 const blocksMax = 48;
+/** What is cached takes at most so much where nobody says it, and no more than a tenth of the disk. */
+const cacheMaxBytes = 10 * 2 ** 30;
 /** What runs when the node stops may take this long to end. */
 const finishWithinMs = 10_000;
 
@@ -112,7 +114,18 @@ export async function startStorageNode(
       clock,
     });
     cleanup.push(() => fetcher.close());
-    const cache = new ReadCache({ fetchRange: fetcher.fetchRange });
+    const buffers = new BlockBuffers({ blocksMax });
+    const cache = new ReadCache({
+      path: directory.cachePath,
+      limitBytes:
+        config.cacheBytes ?? Math.min(cacheMaxBytes, Math.floor(space.capacityBytes / 10)),
+      space,
+      fetchRange: fetcher.fetchRange,
+      buffers,
+      clock,
+      logger,
+    });
+    cache.start();
     cleanup.push(() => cache.close());
     const counters = createCounters();
     const dropClock = new DropClock(clock);
@@ -123,7 +136,7 @@ export async function startStorageNode(
       tally,
       dropClock,
       clock,
-      buffers: new BlockBuffers({ blocksMax }),
+      buffers,
       fetchBlob: fetcher.fetch,
       onDamage: (damage) => {
         counters.damageCount += 1;

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
-import { type BlobId, type ByteRange, StoreError } from '@dfs/shared';
+import { type BlobId, type ByteRange, type StoredBlob, StoreError } from '@dfs/shared';
 import { blockBytes } from './blob-format.ts';
 import type { BlockBuffers } from './block-buffers.ts';
 import { type OpenBlob, readError } from './open-blobs.ts';
@@ -17,9 +17,14 @@ export interface Piece {
   release(): void;
 }
 
+/** An open file that has a blob's data at its own offsets, and the CRCs of its blocks. */
+export type CheckedFile = Pick<OpenBlob, 'fd' | 'crcOf' | 'hold' | 'release'> & {
+  readonly description: Pick<StoredBlob, 'blobId' | 'sizeBytes'>;
+};
+
 export interface VerifiedReaderOptions {
   /** Held for this reader, which releases it. */
-  readonly blob: OpenBlob;
+  readonly blob: CheckedFile;
   readonly range: ByteRange;
   /** Absent: every piece gets memory of its own. */
   readonly buffers?: BlockBuffers;
@@ -33,7 +38,7 @@ const nothing = () => undefined;
  * while one piece is on its way, the next is read. Close it in any case.
  */
 export class VerifiedReader {
-  readonly #blob: OpenBlob;
+  readonly #blob: CheckedFile;
   readonly #range: ByteRange;
   readonly #buffers: BlockBuffers | undefined;
   readonly #onCorrupt: VerifiedReaderOptions['onCorrupt'];

@@ -86,6 +86,7 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--heartbeat-every <time>', 'DFS_HEARTBEAT_EVERY', 'how often it reports at first'],
       ['--upload-idle <time>', 'DFS_UPLOAD_IDLE', 'how long a sender may pause'],
       ['--reserve-bytes <size>', 'DFS_RESERVE_BYTES', 'room that is kept back'],
+      ['--cache-bytes <size>', 'DFS_CACHE_BYTES', 'room for copies that readers have fetched'],
       ['--scrub-every <time>', 'DFS_SCRUB_EVERY', 'each blob is read again within this time'],
       ['--slots <flag>', 'DFS_SLOTS', 'true: the data directory holds slots that nodes share'],
     ],
