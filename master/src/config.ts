@@ -18,6 +18,8 @@ export interface MasterConfig {
   readonly managementUrl: string | undefined;
   /** Origins whose pages may use the public port; `*`: all. */
   readonly corsOrigins: readonly string[];
+  /** The base of the links that are made; undefined: the address that each request was sent to. */
+  readonly publicUrl: string | undefined;
   readonly copies: number;
   readonly minCopies: number;
   readonly segmentBytes: number;
@@ -55,6 +57,7 @@ export function readConfig(
     instanceName: read.optional('DFS_INSTANCE_NAME', 'INSTANCE_NAME') ?? hostname(),
     managementUrl: read.url('DFS_MANAGEMENT_URL'),
     corsOrigins: readOrigins(read, 'DFS_CORS_ORIGINS'),
+    publicUrl: read.url('DFS_PUBLIC_URL'),
     copies: read.integer('DFS_COPIES', 3, copiesLimits),
     minCopies: read.integer('DFS_MIN_COPIES', 1, copiesLimits),
     segmentBytes: read.bytes('DFS_SEGMENT_BYTES', 2 ** 30, { min: 1 }),

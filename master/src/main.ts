@@ -258,6 +258,7 @@ async function wire(
       copies: config.copies,
       uploadIdleMs,
       downloadIdleMs,
+      publicUrl: config.publicUrl,
     },
   };
   const publicServer = createPublicServer(front);

@@ -21,5 +21,6 @@ export * from './replication-job.ts';
 export type * from './restore-messages.ts';
 export * from './retry-policy.ts';
 export type * from './scrub-messages.ts';
+export type * from './sharing-messages.ts';
 export * from './tls-trust.ts';
 export type * from './tree-messages.ts';

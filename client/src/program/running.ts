@@ -61,6 +61,7 @@ export function addRunningCommands(program: Command, session: Session): void {
         'how long what is removed or replaced can be brought back',
       ],
       ['--instance-name <name>', 'DFS_INSTANCE_NAME', 'its name'],
+      ['--public-url <url>', 'DFS_PUBLIC_URL', 'the base of the links that it makes'],
       ['--trusted-proxies <networks>', 'DFS_TRUSTED_PROXIES', 'whose X-Forwarded headers count'],
       ['--cors-origins <origins>', 'DFS_CORS_ORIGINS', 'whose pages may use the public port'],
       ['--management-url <url>', 'DFS_MANAGEMENT_URL', 'where registering nodes report'],

@@ -22,9 +22,13 @@ export interface FileHeadersRequest {
 
 /**
  * What users upload must not run as a page of this server: `sandbox` gives it an origin of its own and no scripts, `nosniff` keeps a browser from
- * guessing that some text is a page.
+ * guessing that some text is a page. And what such a page asks for must not tell others its address, which may hold a signature.
  */
-const harmless = { 'Content-Security-Policy': 'sandbox', 'X-Content-Type-Options': 'nosniff' };
+const harmless = {
+  'Content-Security-Policy': 'sandbox',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+};
 
 export function fileHeadersOf(file: ServedFile, request: FileHeadersRequest): FileHeaders {
   const common: Record<string, string> = {

@@ -9,6 +9,7 @@ import { LogRoute } from './follow-log.ts';
 import { keyRoutes } from './key-routes.ts';
 import { addNodeRoutes } from './node-routes.ts';
 import { runRestore, sendBackup } from './safekeeping.ts';
+import { shareRoutes } from './share-routes.ts';
 import { statAt } from './stat.ts';
 import { StatusReader } from './status.ts';
 import { trashRoutes } from './trash-routes.ts';
@@ -27,6 +28,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   router.use(trashRoutes(front, exchangeOf));
   router.use(keyRoutes(front, exchangeOf));
   router.use(visibilityRoutes(front, exchangeOf));
+  router.use(shareRoutes(front, exchangeOf));
 
   router.get(`${mount}/health`, (request) => {
     sendJson(exchangeOf(request), 200, {

@@ -17,7 +17,7 @@ export function visibilityRoutes(front: Front, exchangeOf: (request: Request) =>
   router.put(anyPath, async (request: Request) => {
     const exchange = exchangeOf(request);
     const { path } = pathUnder(mount, exchange);
-    access.authorize(exchange.principal, 'write', { path });
+    access.authorize(exchange.principal, 'share', { path });
     checkServing(nodes);
     const body = await readJson(front, exchange);
     await files.setVisibility(path, parseVisibility(fieldOf(body, 'visibility', 'string')));

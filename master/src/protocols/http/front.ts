@@ -50,6 +50,8 @@ export interface FrontConfig {
   /** How long to wait for the next bytes of an upload, and for a reader to take the next ones of a download. */
   readonly uploadIdleMs: number;
   readonly downloadIdleMs: number;
+  /** Where users reach this server: the base of the links that it makes, without a slash at its end. Absent: where the request for the link was sent to. */
+  readonly publicUrl?: string | undefined;
 }
 
 export interface Safekeeping {

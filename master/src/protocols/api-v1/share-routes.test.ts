@@ -1,0 +1,460 @@
+import { once } from 'node:events';
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { FilePath, GrantsAnswer, ShareAnswer } from '@dfs/shared';
+import { FakeClock } from '@dfs/shared/testing';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deriveLinkKey, signLink } from '../../access/links.ts';
+import { TestPublicServer, testKey } from '../testing/test-public-server.ts';
+
+let server: TestPublicServer;
+let clock: FakeClock;
+
+beforeEach(async () => {
+  clock = new FakeClock();
+  server = await new TestPublicServer({ clock, clusterKeyAlso: 'the key before' }).start();
+  await server.files.add('/a b.txt', 'secret text');
+  await server.files.add('/other.txt', 'another secret');
+});
+afterEach(() => server.stop());
+
+const json = { 'Content-Type': 'application/json' };
+const ask = async (method: string, path: string, body?: unknown) => {
+  const answer = await server.fetch(path, {
+    method,
+    ...(body === undefined ? {} : { body: JSON.stringify(body), headers: json }),
+  });
+  return { status: answer.status, body: (await answer.json()) as never };
+};
+const share = async (more: object = {}, path = '/a%20b.txt'): Promise<ShareAnswer> => {
+  const { status, body } = await ask('POST', `/api/v1/shares${path}`, { seconds: 60, ...more });
+  expect(status).toBe(201);
+  return body;
+};
+/** As somebody without a key. */
+const stranger = (path: string, init: RequestInit = {}) =>
+  fetch(path.startsWith('http') ? path : `${server.url}${path}`, { redirect: 'manual', ...init });
+const reasonOf = async (answer: Response) => [
+  answer.status,
+  ((await answer.json()) as { error: { message: string } }).error.message,
+];
+
+describe('a signed link', () => {
+  it('opens its file without a key, in part and as HEAD, too', async () => {
+    const { url, expiresAt, path } = await share();
+    expect([path, expiresAt]).toEqual(['/a b.txt', new Date(clock.now() + 60_000).toISOString()]);
+    const answer = await stranger(url);
+    expect([answer.status, await answer.text()]).toEqual([200, 'secret text']);
+    expect(answer.headers.get('cache-control')).toBe('private, no-cache');
+    expect(answer.headers.get('referrer-policy')).toBe('no-referrer');
+    expect(answer.headers.get('content-disposition')).toBeNull();
+    const part = await stranger(url, { headers: { Range: 'bytes=0-5' } });
+    expect([part.status, await part.text()]).toEqual([206, 'secret']);
+    expect((await stranger(url, { method: 'HEAD' })).status).toBe(200);
+    expect((await stranger('/fs/a%20b.txt')).status).toBe(401);
+  });
+
+  it('asks for the file to be saved where that was wanted', async () => {
+    const { url } = await share({ download: true });
+    expect((await stranger(url)).headers.get('content-disposition')).toBe(
+      'attachment; filename="a b.txt"',
+    );
+  });
+
+  it('leads to the address by which it was asked for, or to the configured one', async () => {
+    expect((await share()).url).toMatch(`${server.url}/fs/a%20b.txt?signature=`);
+    const proxied = await new TestPublicServer({
+      config: { publicUrl: 'https://files.example/store' },
+    }).start();
+    await proxied.files.add('/x', 'x');
+    const answer = await proxied.fetch('/api/v1/shares/x', {
+      method: 'POST',
+      body: '{"seconds":1}',
+      headers: json,
+    });
+    await proxied.stop();
+    const { url } = (await answer.json()) as ShareAnswer;
+    expect(url).toMatch(/^https:\/\/files\.example\/store\/fs\/x\?signature=[\w-]{84}$/);
+  });
+
+  it('opens nothing from its end on', async () => {
+    const { url } = await share();
+    clock.advance(59_999);
+    expect((await stranger(url)).status).toBe(200);
+    clock.advance(1);
+    expect(await reasonOf(await stranger(url))).toEqual([401, 'The link has expired.']);
+  });
+
+  it('opens nothing when it was tampered with, or for another path, a directory, or a name that is not there', async () => {
+    const { signature } = await share();
+    const other = signature.endsWith('A') ? 'B' : 'A';
+    const denied = 'The signature is not one of a link to this path.';
+    for (const path of [
+      `/fs/a%20b.txt?signature=${signature.slice(0, -1)}${other}`,
+      '/fs/a%20b.txt?signature=',
+      `/fs/other.txt?signature=${signature}`,
+      `/fs/nowhere.txt?signature=${signature}`,
+    ]) {
+      expect([path, ...(await reasonOf(await stranger(path)))]).toEqual([path, 401, denied]);
+    }
+    for (const path of ['/fs/', '/find/', '/fs/a%20b.txt/', '/api/v1/stat/a%20b.txt']) {
+      const answer = await stranger(`${path}?signature=${signature}`);
+      expect([path, answer.status]).toEqual([path, 401]);
+      expect(await answer.text()).not.toContain('secret');
+    }
+  });
+
+  it('opens the path alone, not the content by its id', async () => {
+    const { signature } = await share();
+    const id = (await server.files.stat({ path: '/a b.txt' as FilePath })).file.id;
+    expect((await stranger(`/api/v1/files/${id}?signature=${signature}`)).status).toBe(401);
+  });
+
+  it.each(['PUT', 'DELETE', 'POST', 'MOVE', 'COPY', 'MKCOL'])('is not for %s', async (method) => {
+    const { signature } = await share();
+    const answer = await stranger(`/fs/a%20b.txt?signature=${signature}`, {
+      method,
+      headers: { Destination: '/fs/taken.txt' },
+      ...(method === 'PUT' ? { body: 'new' } : {}),
+    });
+    expect(answer.status).toBe(401);
+    expect(server.files.bytesAt('/a b.txt')?.toString()).toBe('secret text');
+    expect(server.files.bytesAt('/taken.txt')).toBeUndefined();
+  });
+
+  it('does not open another content under its name, unless it follows the name', async () => {
+    const bound = await share();
+    const following = await share({ follow: true });
+    await server.files.add('/a b.txt', 'a new secret');
+    expect(await reasonOf(await stranger(bound.url))).toEqual([
+      401,
+      'The link is of a content that was replaced since.',
+    ]);
+    expect(await (await stranger(following.url)).text()).toBe('a new secret');
+    await server.files.remove('/a b.txt' as FilePath);
+    // Whoever has a link knows that there was a file.
+    expect((await stranger(following.url)).status).toBe(404);
+  });
+
+  it('of the key before counts while that is accepted, and no other', async () => {
+    const path = '/a b.txt' as FilePath;
+    const { file } = await server.files.stat({ path });
+    const claims = {
+      fileId: file.id,
+      issuedAtMs: clock.now(),
+      expiresAtMs: clock.now() + 60_000,
+      isDownload: false,
+      followsName: false,
+    };
+    const by = (key: string) =>
+      stranger(`/fs/a%20b.txt?signature=${signLink(deriveLinkKey(key), path, claims)}`);
+    expect((await by('the key before')).status).toBe(200);
+    expect((await by(testKey)).status).toBe(200);
+    expect((await by('the key before that')).status).toBe(401);
+  });
+
+  it('does not send anybody to a node, where it could not be revoked', async () => {
+    server.files.nodeUrl = 'http://127.0.0.1:1';
+    const { url } = await share();
+    expect((await server.fetch('/fs/a%20b.txt?redirect=1')).status).toBe(307);
+    expect((await stranger(`${url}&redirect=1`)).status).toBe(200);
+  });
+
+  it('is asked for with a key, a time, and a private file', async () => {
+    const post = (path: string, body: unknown) => ask('POST', `/api/v1/shares${path}`, body);
+    const answer = await stranger('/api/v1/shares/a%20b.txt', { method: 'POST', body: '{}' });
+    expect(answer.status).toBe(401);
+    for (const seconds of [undefined, 0, -1, 1.5, 366 * 86_400 + 1, '60']) {
+      expect([seconds, (await post('/other.txt', { seconds })).status]).toEqual([seconds, 400]);
+    }
+    expect((await post('/nowhere', { seconds: 1 })).status).toBe(404);
+    await server.files.makeDirectory('/dir' as FilePath);
+    expect((await post('/dir', { seconds: 1 })).status).toBe(409);
+    await server.files.setVisibility('/other.txt' as FilePath, 'public');
+    expect(await post('/other.txt', { seconds: 1 })).toMatchObject({
+      status: 409,
+      body: { error: { message: '/other.txt is public: anyone can read it without this.' } },
+    });
+  });
+
+  it('needs a cluster key, and says so', async () => {
+    const open = await new TestPublicServer({ clusterKey: undefined }).start();
+    await open.files.add('/x', 'x');
+    for (const [path, body] of [
+      ['/api/v1/shares/x', { seconds: 1 }],
+      ['/api/v1/grants/x', { seconds: 1, network: '10.0.0.0/8' }],
+    ] as const) {
+      const answer = await open.fetch(path, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: json,
+      });
+      expect([answer.status, await answer.text()]).toEqual([
+        409,
+        expect.stringMatching(/DFS_CLUSTER_KEY.*has no key/),
+      ]);
+    }
+    await open.stop();
+  });
+});
+
+describe('revoking', () => {
+  it('one link leaves the others, and it stays revoked when it is replayed', async () => {
+    const one = await share();
+    const other = await share({ download: true });
+    const { status } = await ask('DELETE', `/api/v1/shares?signature=${one.signature}`);
+    expect(status).toBe(200);
+    for (let round = 0; round < 2; round += 1) {
+      expect(await reasonOf(await stranger(one.url))).toEqual([401, 'The link was revoked.']);
+    }
+    expect((await stranger(other.url)).status).toBe(200);
+  });
+
+  it('all of a file takes links and grants, but none that is made after it', async () => {
+    const links = [await share(), await share({ follow: true })];
+    await ask('POST', '/api/v1/grants/a%20b.txt', { network: '127.0.0.0/8', seconds: 60 });
+    const { body } = await ask('DELETE', '/api/v1/shares/a%20b.txt');
+    expect(body).toEqual({ grants: 1, cut: 0 });
+    for (const { url } of links) expect((await stranger(url)).status).toBe(401);
+    expect((await stranger('/fs/a%20b.txt')).status).toBe(401);
+    const later = await share();
+    expect((await stranger(later.url)).status).toBe(200);
+    expect(later.signature).not.toBe(links[0]?.signature);
+    clock.advance(60_000);
+    expect((await stranger(later.url)).status).toBe(401);
+  });
+
+  it('all of a path takes links that follow it, also when its content was replaced or is gone', async () => {
+    const { url } = await share({ follow: true });
+    await server.files.add('/a b.txt', 'a new secret');
+    await ask('DELETE', '/api/v1/shares/a%20b.txt');
+    expect((await stranger(url)).status).toBe(401);
+    const { url: other } = await share({ follow: true }, '/other.txt');
+    await server.files.remove('/other.txt' as FilePath);
+    expect((await ask('DELETE', '/api/v1/shares/other.txt')).status).toBe(200);
+    await server.files.add('/other.txt', 'back again');
+    expect((await stranger(other)).status).toBe(401);
+  });
+
+  it('all of a file takes links of its content that had another path', async () => {
+    const { url } = await share();
+    await server.files.move({
+      from: '/a b.txt' as FilePath,
+      to: '/moved' as FilePath,
+      overwrite: false,
+    });
+    await ask('DELETE', '/api/v1/shares/moved');
+    await server.files.move({
+      from: '/moved' as FilePath,
+      to: '/a b.txt' as FilePath,
+      overwrite: false,
+    });
+    expect((await stranger(url)).status).toBe(401);
+  });
+
+  it('knows a link by its path, too, and refuses what is none', async () => {
+    const { signature, url } = await share({ follow: true });
+    await server.files.add('/a b.txt', 'replaced');
+    const revoke = (query: string) => ask('DELETE', `/api/v1/shares?${query}`);
+    expect((await revoke(`signature=${signature}&path=/other.txt`)).status).toBe(404);
+    expect((await revoke('signature=nonsense')).status).toBe(400);
+    expect((await revoke('')).status).toBe(400);
+    expect((await stranger(url)).status).toBe(200);
+    expect(
+      (await revoke(`signature=${signature}&path=${encodeURIComponent('/a b.txt')}`)).status,
+    ).toBe(200);
+    expect((await stranger(url)).status).toBe(401);
+    const denied = await stranger(`/api/v1/shares?signature=${signature}`, { method: 'DELETE' });
+    expect(denied.status).toBe(401);
+  });
+});
+
+describe('a download that runs', () => {
+  const bytes = Buffer.alloc(24 * 2 ** 20, 'x');
+
+  /** Begun, and not read any further. */
+  const begin = async (url: string): Promise<IncomingMessage> => {
+    const [answer] = (await once(httpGet(url), 'response')) as [IncomingMessage];
+    expect(answer.statusCode).toBe(200);
+    return answer;
+  };
+  const lengthOf = async (answer: IncomingMessage) => {
+    let length = 0;
+    for await (const chunk of answer) length += (chunk as Buffer).length;
+    return length;
+  };
+
+  it('under a link is cut when that is revoked, and reads no more from its source', async () => {
+    await server.files.add('/big', bytes);
+    const { url, signature } = await share({}, '/big');
+    const other = await share({ download: true }, '/big');
+    const [cut, kept] = [await begin(url), await begin(other.url)];
+    const { body } = await ask('DELETE', `/api/v1/shares?signature=${signature}`);
+    expect(body).toEqual({ grants: 0, cut: 1 });
+    await expect(lengthOf(cut)).rejects.toThrow(/aborted/);
+    expect(await lengthOf(kept)).toBe(bytes.length);
+    await expect
+      .poll(() => server.files.opened.map((each) => each.bytes.destroyed))
+      .toEqual([true, true]);
+    const again = await ask('DELETE', `/api/v1/shares?signature=${other.signature}`);
+    expect(again.body).toEqual({ grants: 0, cut: 0 });
+  });
+
+  it('under a grant is cut when that is taken back', async () => {
+    await server.files.add('/big', bytes);
+    await ask('POST', '/api/v1/grants/big', { network: '127.0.0.1', seconds: 60 });
+    const cut = await begin(`${server.url}/fs/big`);
+    const { body } = await ask('DELETE', '/api/v1/grants/big?network=127.0.0.1');
+    expect(body).toEqual({ grants: 1, cut: 1 });
+    await expect(lengthOf(cut)).rejects.toThrow(/aborted/);
+  });
+
+  it('is cut by a revocation that came between its judgement and its beginning', async () => {
+    await server.files.add('/big', bytes);
+    const { url, signature } = await share({}, '/big');
+    const { rights } = server;
+    const revocationsOf = rights.revocationsOf.bind(rights);
+    // The answer is as it was before, and comes after the revocation.
+    rights.revocationsOf = async (subjects) => {
+      rights.revocationsOf = revocationsOf;
+      const before = await revocationsOf(subjects);
+      await ask('DELETE', `/api/v1/shares?signature=${signature}`);
+      return before;
+    };
+    const outcome = await begin(url).then(lengthOf, (error: Error) => error);
+    expect(outcome).toBeInstanceOf(Error);
+  });
+
+  it('goes on when its time is over', async () => {
+    await server.files.add('/big', bytes);
+    const { url } = await share({}, '/big');
+    await ask('POST', '/api/v1/grants/big', { network: '127.0.0.1', seconds: 60 });
+    const both = [await begin(url), await begin(`${server.url}/fs/big`)];
+    clock.advance(120_000);
+    expect(await Promise.all(both.map(lengthOf))).toEqual([bytes.length, bytes.length]);
+    expect((await stranger(url)).status).toBe(401);
+    expect((await stranger('/fs/big')).status).toBe(401);
+  });
+});
+
+describe('an address grant', () => {
+  const grant = (body: object, path = '/a%20b.txt') =>
+    ask('POST', `/api/v1/grants${path}`, { seconds: 60, ...body });
+
+  it.each(['127.0.0.1', '127.0.0.0/8', '::ffff:127.0.0.1', '0.0.0.0/0'])(
+    'for %s opens the file to this machine, wherever it is moved, and no other file',
+    async (network) => {
+      expect((await grant({ network })).status).toBe(201);
+      expect(await (await stranger('/fs/a%20b.txt')).text()).toBe('secret text');
+      const id = (await server.files.stat({ path: '/a b.txt' as FilePath })).file.id;
+      expect((await stranger(`/api/v1/files/${id}`)).status).toBe(200);
+      expect((await stranger('/fs/other.txt')).status).toBe(401);
+      expect((await stranger('/fs/a%20b.txt', { method: 'DELETE' })).status).toBe(401);
+      await server.files.move({
+        from: '/a b.txt' as FilePath,
+        to: '/moved' as FilePath,
+        overwrite: false,
+      });
+      expect((await stranger('/fs/moved')).status).toBe(200);
+      await server.files.add('/moved', 'a new secret');
+      expect((await stranger('/fs/moved')).status).toBe(401);
+    },
+  );
+
+  it.each(['172.17.0.1', '10.0.0.0/8', '2001:db8::/64'])(
+    'for %s opens it to who is there alone',
+    async (network) => {
+      expect((await grant({ network })).status).toBe(201);
+      expect((await stranger('/fs/a%20b.txt')).status).toBe(401);
+      // By a proxy that is trusted.
+      const from = async (client: string) =>
+        (await stranger('/fs/a%20b.txt', { headers: { 'X-Forwarded-For': client } })).status;
+      const inside = network.replace(/\/.*/, '').replace(/::$/, '::7').replace('.0.0.0', '.9.9.9');
+      expect(await from(inside)).toBe(200);
+      expect(await from('192.0.2.1')).toBe(401);
+    },
+  );
+
+  it('ends with its time, or when it is taken back', async () => {
+    await grant({ network: '127.0.0.1' });
+    await grant({ network: '127.0.0.0/8' }, '/other.txt');
+    expect((await ask('DELETE', '/api/v1/grants/other.txt?network=10.0.0.0/8')).body).toEqual({
+      grants: 0,
+      cut: 0,
+    });
+    expect((await stranger('/fs/other.txt')).status).toBe(200);
+    await ask('DELETE', '/api/v1/grants/other.txt?network=127.0.0.0/8');
+    expect((await stranger('/fs/other.txt')).status).toBe(401);
+    clock.advance(59_999);
+    expect((await stranger('/fs/a%20b.txt')).status).toBe(200);
+    clock.advance(1);
+    expect((await stranger('/fs/a%20b.txt')).status).toBe(401);
+  });
+
+  it('is taken back with its path also when the content was replaced and comes back', async () => {
+    await grant({ network: '127.0.0.1' });
+    await server.files.add('/a b.txt', 'a new secret');
+    expect((await ask('DELETE', '/api/v1/grants/a%20b.txt')).body).toMatchObject({ grants: 1 });
+    expect(server.rights.grants.size).toBe(0);
+  });
+
+  it('is listed while it holds, by where it was made', async () => {
+    await server.files.add('/dir/x', 'x');
+    await grant({ network: '10.1.2.3/8' });
+    await grant({ network: '2001:db8::1', seconds: 600 }, '/dir/x');
+    const list = async (path: string): Promise<GrantsAnswer> => (await ask('GET', path)).body;
+    const createdAt = new Date(clock.now()).toISOString();
+    expect(await list('/api/v1/grants/')).toEqual({
+      grants: [
+        {
+          path: '/a b.txt',
+          network: '10.0.0.0/8',
+          createdBy: 'admin',
+          createdAt,
+          expiresAt: new Date(clock.now() + 60_000).toISOString(),
+        },
+        expect.objectContaining({ path: '/dir/x', network: '2001:db8::1/128' }),
+      ],
+    });
+    expect((await list('/api/v1/grants/dir')).grants).toHaveLength(1);
+    const { grants, next } = await list('/api/v1/grants?limit=1');
+    expect(grants.map(({ path }) => path)).toEqual(['/a b.txt']);
+    const rest = await list(`/api/v1/grants?limit=1&after=${next}`);
+    expect(rest.grants.map(({ path }) => path)).toEqual(['/dir/x']);
+    clock.advance(60_000);
+    expect((await list('/api/v1/grants')).grants.map(({ path }) => path)).toEqual(['/dir/x']);
+    expect((await stranger('/api/v1/grants')).status).toBe(401);
+  });
+
+  it.each([
+    ['no network', { network: undefined }, 400],
+    ['a name', { network: 'example.com' }, 400],
+    ['too long a time', { network: '10.0.0.1', seconds: 1e9 }, 400],
+  ])('is refused with %s', async (_name, body, status) => {
+    expect((await grant(body)).status).toBe(status);
+  });
+});
+
+describe('the log', () => {
+  it('never holds a signature or a key', async () => {
+    const { url, signature } = await share();
+    const bad = signature.replace(/.$/, '!');
+    await stranger(url);
+    await stranger(`/fs/other.txt?signature=${signature}`);
+    await stranger(`/fs/other.txt?signature=${bad}`);
+    await stranger(`${url}&%`);
+    await server.raw(`GET /fs/a%20b.txt?signature=${signature}#x`, { key: null });
+    await server.raw(`GET /fs/ä?signature=${signature}`, { key: null });
+    await stranger('/fs/other.txt', { headers: { 'SHARD-KEY': `${testKey} and more` } });
+    await ask('DELETE', `/api/v1/shares?signature=${bad}`);
+    await ask('DELETE', `/api/v1/shares?signature=${signature}`);
+    await ask('PUT', `/api/v1/shares?signature=${signature}`);
+    server.files.faults.open = new Error('broken') as never;
+    await stranger((await share()).url);
+    await turn();
+    const text = JSON.stringify(server.lines);
+    expect(server.lines.length).toBeGreaterThan(10);
+    expect(text).not.toContain(signature.slice(0, 20));
+    expect(text).not.toContain(testKey);
+  });
+});
