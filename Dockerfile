@@ -1,4 +1,5 @@
-# One image for all programs; what it runs is the command: node /app/<program>/dist/main.js.
+# One image for all programs. By itself it is a store of one node, with the public port 80, or with GOSSIP_INSTANCE a further node;
+# a program alone is the command: node /app/<program>/dist/main.js.
 FROM node:24-bookworm-slim AS build
 # The SQLite driver is compiled where no ready-made binary fits.
 RUN command -v python3 >/dev/null && command -v make >/dev/null && command -v g++ >/dev/null \
@@ -38,5 +39,5 @@ RUN ln -s /app/client/bin/dfs.js /usr/local/bin/dfs \
   && install -d -o node -g node /data /secrets
 USER node
 WORKDIR /data
-EXPOSE 7040 7041 7050
-CMD ["dfs", "--help"]
+EXPOSE 80 7040 7041 7050
+CMD ["dfs", "instance", "--data", "/data"]

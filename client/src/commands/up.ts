@@ -107,7 +107,7 @@ Ctrl-C stops it.
 }
 
 /** Resolves when the person, the system or the parent process asks to stop. A second request ends the process at once; the programs notice. */
-function waitForStop(): Promise<undefined> {
+export function waitForStop(): Promise<undefined> {
   return new Promise((resolveStop) => {
     let wasAsked = false;
     const ask = () => {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeKeyFile } from '@dfs/shared';
+import { EnvironmentReader, makeKeyFile } from '@dfs/shared';
 import { type ClusterFile, removeClusterFile, writeClusterFile } from './cluster-file.ts';
 import { isPortFree, portOrAny } from './ports.ts';
 import { LaunchError, LaunchedProgram, type ProgramName, type ReadyInfo } from './program.ts';
@@ -13,9 +13,19 @@ export interface LocalClusterOptions {
   readonly port: number;
   readonly copies: number | undefined;
   readonly restart: boolean;
+  /** Reached from other machines, too; absent: from this one alone. */
+  readonly open?: OpenCluster;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** A line for the person who watches. */
   readonly say: (line: string) => void;
+}
+
+/** A cluster that nodes of other machines may join. */
+export interface OpenCluster {
+  /** Of the master and of its one node. */
+  readonly name: string | undefined;
+  /** Where other machines reach this one. */
+  readonly address: string;
 }
 
 const managementPort = 7041;
@@ -45,6 +55,15 @@ const ownSettings = [
   'DFS_ZONE',
   'DFS_URL',
   'DFS_KEY',
+];
+
+/** Of these, what concerns an open cluster as a whole. */
+const openSettings = [
+  'DFS_CLUSTER_KEY',
+  'DFS_CLUSTER_KEY_ALSO',
+  'SHARD_KEY',
+  'DFS_TLS_CERT',
+  'DFS_TLS_KEY',
 ];
 
 /** One program of the cluster across its restarts. */
@@ -80,15 +99,27 @@ export class LocalCluster {
     this.keyFile = join(options.dataDir, 'cluster.key');
     this.logDir = join(options.dataDir, 'logs');
     const environment = { ...options.environment };
-    for (const name of ownSettings) delete environment[name];
-    this.#base = { ...environment, DFS_HOST: '127.0.0.1', DFS_CLUSTER_KEY_FILE: this.keyFile };
+    const kept = options.open ? openSettings : [];
+    for (const name of ownSettings) if (!kept.includes(name)) delete environment[name];
+    this.#base = {
+      ...environment,
+      ...(options.open ? {} : { DFS_HOST: '127.0.0.1' }),
+      ...(this.#isKeyGiven ? {} : { DFS_CLUSTER_KEY_FILE: this.keyFile }),
+    };
+  }
+
+  /** An open cluster may be told its key; any other one makes its own. */
+  get #isKeyGiven(): boolean {
+    const { open, environment } = this.#options;
+    const names = ['DFS_CLUSTER_KEY', 'SHARD_KEY', 'DFS_CLUSTER_KEY_FILE'];
+    return open !== undefined && names.some((name) => environment[name]?.trim());
   }
 
   /** Starts all and resolves when every node has registered and `cluster.json` is written. Rejects with `LaunchError`; nothing keeps running then. */
   async start(): Promise<ClusterFile> {
     const { dataDir, port } = this.#options;
     // Before all else: it is the sign by which a reset knows a store.
-    await makeKeyFile(this.keyFile);
+    if (!this.#isKeyGiven) await makeKeyFile(this.keyFile);
     await makeWritable(this.logDir, {
       what: 'log directory',
       advice: 'Choose another data directory with --data.',
@@ -124,12 +155,13 @@ export class LocalCluster {
   }
 
   async #startMaster(): Promise<void> {
-    const { dataDir, port, copies } = this.#options;
+    const { dataDir, port, copies, open } = this.#options;
     this.#master = await this.#launch('master', 'master', {
       DFS_DATA: join(dataDir, 'master'),
       DFS_PORT: String(port),
       DFS_MANAGEMENT_PORT: String(port === 0 ? 0 : await portOrAny(managementPort)),
       ...(copies === undefined ? {} : { DFS_COPIES: String(copies) }),
+      ...(open?.name === undefined ? {} : { DFS_INSTANCE_NAME: open.name }),
     });
     // A restart must be found under the same addresses.
     const { environment, info } = this.#master;
@@ -139,7 +171,7 @@ export class LocalCluster {
 
   async #startOthers(): Promise<void> {
     const { dataDir, port, nodeCount } = this.#options;
-    const masterUrl = this.#master?.info.managementUrl;
+    const masterUrl = this.#masterUrl();
     const numbers = Array.from({ length: nodeCount }, (_, index) => index + 1);
     const ports = await Promise.all(
       numbers.map((number) => (port === 0 ? 0 : portOrAny(firstNodePort + number - 1))),
@@ -152,10 +184,9 @@ export class LocalCluster {
       ...numbers.map(async (number, index) => {
         const node = await this.#launch(`node-${number}`, 'storage-node', {
           DFS_MASTER_URL: masterUrl,
-          DFS_NODE_NAME: `node-${number}`,
           DFS_DATA: join(dataDir, `node-${number}`),
           DFS_PORT: String(ports[index]),
-          DFS_NODE_PUBLIC_URL: 'self',
+          ...this.#namesOf(number),
         });
         node.environment['DFS_PORT'] = String(node.info.port);
         this.#nodes.push(node);
@@ -165,6 +196,28 @@ export class LocalCluster {
     this.#nodes.sort((a, b) => a.label.localeCompare(b.label, 'en', { numeric: true }));
     const failed = started.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
+  }
+
+  /** Nodes learn their own address by the way to it, so for those of other machines it must not be that of this machine alone. */
+  #masterUrl(): string | undefined {
+    const { managementUrl } = this.#master?.info ?? {};
+    const { open } = this.#options;
+    if (managementUrl === undefined || open === undefined) return managementUrl;
+    const url = new URL(managementUrl);
+    url.hostname = open.address;
+    return url.href.replace(/\/$/, '');
+  }
+
+  #namesOf(number: number): Record<string, string | undefined> {
+    const { open, environment } = this.#options;
+    if (open === undefined) {
+      return { DFS_NODE_NAME: `node-${number}`, DFS_NODE_PUBLIC_URL: 'self' };
+    }
+    return {
+      DFS_NODE_NAME: open.name,
+      DFS_NODE_URL: environment['DFS_NODE_URL'],
+      DFS_NODE_PUBLIC_URL: environment['DFS_NODE_PUBLIC_URL'],
+    };
   }
 
   /** A start that takes long is explained by the master's own words, each once. */
@@ -303,6 +356,10 @@ export class LocalCluster {
 
   /** The cluster key, for the client's configuration file. */
   async readKey(): Promise<string> {
+    if (this.#isKeyGiven) {
+      const read = new EnvironmentReader(this.#options.environment);
+      return read.secret('DFS_CLUSTER_KEY', 'SHARD_KEY') ?? '';
+    }
     const [current = ''] = (await readFile(this.keyFile, 'utf8')).trim().split('\n', 1);
     return current.trimEnd();
   }

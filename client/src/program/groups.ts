@@ -77,7 +77,7 @@ export const commandGroups: readonly CommandGroup[] = [
   },
   {
     heading: 'Running a store:',
-    commands: ['up', 'master', 'node', 'replicator'],
+    commands: ['up', 'instance', 'master', 'node', 'replicator'],
     load: async () => (await import('./running.ts')).addRunningCommands,
   },
 ];

@@ -32,6 +32,25 @@ export function addRunningCommands(program: Command, session: Session): void {
       const { up } = await import('../commands/up.ts');
       await up(options, session.environment);
     });
+  program
+    .command('instance')
+    .description('run one instance, as a container does: a store of one node, or a node of a store')
+    .option(
+      '--data <dir>',
+      "where the data lies (default: dfs under the user's data directory)",
+      directory,
+    )
+    .option('--name <name>', 'its name (INSTANCE_NAME)')
+    .option('--gossip <host:port>', 'join the store that answers there (GOSSIP_INSTANCE)')
+    .option('--port <port>', 'the public port; 0: a free one, for all ports', port, 80)
+    .addHelpText(
+      'after',
+      '\nIt listens at all addresses: the key is that of SHARD_KEY (or DFS_CLUSTER_KEY), which all instances share.\n\nExamples:\n  SHARD_KEY=… dfs instance --name Kalahari\n  SHARD_KEY=… dfs instance --name Sahara --gossip 10.0.0.5 --data /srv/sahara',
+    )
+    .action(async (options) => {
+      const { instance } = await import('../commands/instance.ts');
+      process.exitCode = await instance(options, session.environment);
+    });
   addProgram(program, {
     command: 'master',
     module: 'master',
