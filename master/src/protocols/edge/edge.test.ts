@@ -102,6 +102,20 @@ describe('a node that asks whether its client may read', () => {
     }
   });
 
+  it.each([
+    ['stream/one@public.txt', false],
+    ['download/public.txt', true],
+  ])('is told so of the plain call %s', async (call, isDownload) => {
+    const { body } = await read(`/api/v1/${call}`);
+    expect(body).toMatchObject({
+      kind: 'read',
+      file: { path: '/public.txt', isDownload, isById: true },
+    });
+    for (const other of [`${call}x`, call.replace('public', 'private'), `${call}/../x`]) {
+      expect((await read(`/api/v1/${other}`)).body).toEqual({ kind: 'forward' });
+    }
+  });
+
   it('finds a file by the id of its content', async () => {
     const id = (await read('/fs/public.txt')).body.file.id;
     expect((await read(`/api/v1/files/${id}`)).body).toMatchObject({
@@ -217,6 +231,12 @@ describe('a request that a node passes on', () => {
       headers: [`X-DFS-Forwarded-Key: ${testKey}`, 'X-DFS-Client-Address: 127.0.0.1'],
     });
     expect(answer.status).toBe(401);
+  });
+
+  it('registers a further node at the address by which this one reaches the master', async () => {
+    const key = `SHARD-KEY: ${testKey}`;
+    const answer = await passedOn('POST /api/v1/register', [key, 'Content-Length: 0']);
+    expect(JSON.parse(answer.body.toString()).management).toBe('http://127.0.0.1:7041');
   });
 
   it('is asked for its body where the client waits for that', async () => {

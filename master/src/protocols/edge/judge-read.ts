@@ -4,6 +4,8 @@ import type { FileRef } from '../../files/file-types.ts';
 import { checkServing, type Front, filesMount } from '../http/front.ts';
 import { isDownloadBy } from '../http/get-file.ts';
 import { findReadable, type ReadableFile } from '../http/lookup.ts';
+import { readMounts } from '../text-api/read-file.ts';
+import { parseReference } from '../text-api/reference.ts';
 import { askerOf } from './asker.ts';
 
 /** How long a node may use an answer again while the master answers, ms. */
@@ -26,15 +28,32 @@ export async function judgeRead(front: Front, question: ReadQuestion): Promise<R
   const { named, opening } = await findReadable(front, asker, read.ref);
   if (named.file.blobs.length > blobsMax) return forward;
   const isDownload = parameters.get('download') === '1' || isDownloadBy(opening);
-  return permitOf(front, { named, opening }, { isDownload, isById: 'id' in read.ref });
+  return permitOf(
+    front,
+    { named, opening },
+    { isDownload: isDownload || read.shown === 'attachment', isById: !isByName(read) },
+  );
 }
 
 /** The file whose bytes a GET of this path asks for; undefined when it asks for something else. Rejects with `invalid-path`. */
-function readOf(path: string): { readonly ref: FileRef } | undefined {
+function readOf(path: string): Read | undefined {
   if (path.startsWith(byIdMount)) return { ref: { id: parseFileId(path.slice(byIdMount.length)) } };
+  for (const call of ['stream', 'download'] as const) {
+    if (!path.startsWith(readMounts[call])) continue;
+    const shown = call === 'download' ? 'attachment' : 'inline';
+    return { ref: { path: parseReference(path.slice(readMounts[call].length)).path }, shown };
+  }
   if (!path.startsWith(`${filesMount}/`) || path.endsWith('/')) return undefined;
   return { ref: { path: parseUrlPath(path.slice(filesMount.length)).path } };
 }
+
+interface Read {
+  readonly ref: FileRef;
+  /** Of an address that does not end in the file's name. */
+  readonly shown?: 'inline' | 'attachment';
+}
+
+const isByName = ({ ref, shown }: Read) => 'path' in ref && shown === undefined;
 
 const byIdMount = '/api/v1/files/';
 const forward: ReadAnswer = { kind: 'forward' };

@@ -1,5 +1,6 @@
 import { StoreError } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
+import { plainAddress } from '@dfs/shared/serving';
 import type { Exchange } from '../http/exchange.ts';
 import type { Front } from '../http/front.ts';
 
@@ -34,6 +35,12 @@ export function registration(front: Front, exchange: Exchange): Registration {
       'An access key registers no node: this takes the key of the cluster.',
     );
   }
-  const { hostname } = new URL(exchange.baseUrl ?? 'http://127.0.0.1');
-  return { management: managementUrl(hostname), instance: config.instanceName };
+  return { management: managementUrl(hostOf(exchange)), instance: config.instanceName };
+}
+
+/** Under which the sender reaches this machine: as it did, or as the node did that passed its request on. */
+function hostOf({ forwardedFor, baseUrl, request }: Exchange): string {
+  if (!forwardedFor) return new URL(baseUrl ?? 'http://127.0.0.1').hostname;
+  const address = plainAddress(request.socket.localAddress ?? '127.0.0.1');
+  return address.includes(':') ? `[${address}]` : address;
 }
