@@ -32,12 +32,15 @@ export interface MasterConfig {
   /** 0: what is removed or replaced is gone at once. */
   readonly trashTtlMs: number;
   readonly logKeepMs: number;
+  /** A file that is read more often per minute is cached on further nodes; 0: none is. */
+  readonly hotReadsPerMinute: number;
   /** Whose `X-Forwarded-` headers count. */
   readonly trustedProxies: TrustedProxies;
   readonly logLevel: LogLevel;
 }
 
 const portLimits = { min: 0, max: 65_535 };
+const hotReadsLimits = { min: 0, max: 1_000_000_000 };
 const copiesLimits = { min: 1, max: 16 };
 
 /** Reads the master's settings from the environment. Throws `ConfigurationError` with every fault. */
@@ -71,6 +74,7 @@ export function readConfig(
     trashTtlMs: read.durationMs('DFS_TRASH_TTL', 24 * 3_600_000),
     logKeepMs: read.durationMs('DFS_LOG_KEEP', 30 * 86_400_000, { min: 1_000 }),
     trustedProxies: readTrustedProxies(read),
+    hotReadsPerMinute: read.integer('DFS_HOT_READS', 60, hotReadsLimits),
     logLevel: read.choice('DFS_LOG_LEVEL', 'info', logLevels),
   };
   if (config.minCopies > config.copies) {

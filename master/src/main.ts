@@ -17,6 +17,7 @@ import { AccessKeys } from './access/access-keys.ts';
 import { FailureThrottle } from './access/failure-throttle.ts';
 import { LinkKeys } from './access/links.ts';
 import { Openings } from './access/openings.ts';
+import { Caching } from './caching/caching.ts';
 import { closeServer } from './close-server.ts';
 import { createClusterServer } from './cluster/cluster-server.ts';
 import { HeartbeatNodeDirectory } from './cluster/heartbeat-node-directory.ts';
@@ -121,16 +122,23 @@ async function wire(
   const queue = leased ?? new BullmqReplicationQueue({ redisUrl: redisUrl ?? '', logger });
   const hints = new ReplicationHints({ queue, logger });
   const inUse = new BlobsInUse(clock);
+  const urlKeyNow = () => keyring.blobUrlKeys()[0];
+  const caching = new Caching({
+    ...{ metadata, nodes, clock, logger, urlKeyNow },
+    cacheOf: (id) => nodes.cacheOf(id),
+    hotReadsPerMinute: config.hotReadsPerMinute,
+  });
   const files = createFileService({
     metadata,
     nodes,
+    caching,
     replication: hints,
     inUse,
     clock,
     logger,
     random,
     config: { ...defaultFileServiceConfig, ...config },
-    blobUrlKeyNow: () => keyring.blobUrlKeys()[0],
+    blobUrlKeyNow: urlKeyNow,
     contentTypeOf: guessContentType,
     onTrashExpired: () => upkeep.trash.wake(),
   });
@@ -271,6 +279,7 @@ async function wire(
     keyring,
     random,
     ...(leased ? { lease: (request, signal) => leased.lease(request, signal) } : {}),
+    onHeartbeat: ({ nodeId, caches }) => caching.heard(nodeId, caches),
     onAttempts: (attempts) => {
       metrics.replicationsAttempted(attempts);
       repair.reported(attempts);
@@ -288,6 +297,7 @@ async function wire(
   removal.start();
   shipper.start();
   upkeep.start();
+  caching.start();
 
   const shownHost = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host;
   return {
@@ -300,9 +310,8 @@ async function wire(
     /** No new work first, then the loops, then what they stand on. */
     stop: async () => {
       await closeServer(publicServer.server, transfersEndWithinMs);
-      await Promise.all([
-        ...[repair, collector, removal, upkeep, keyCare].map((loop) => loop.stop()),
-      ]);
+      const loops = [repair, collector, removal, upkeep, keyCare, caching];
+      await Promise.all(loops.map((loop) => loop.stop()));
       accessKeys.close();
       await closeServer(clusterServer, 0);
       await shipper.stop();

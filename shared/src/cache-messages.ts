@@ -5,7 +5,7 @@ import type { BlobId, FileId } from './ids.ts';
 
 /** Where a blob can be fetched from by whoever has this: `<url>/blobs/<blob id>?<query>`. */
 export interface SignedBlobSource extends BlobSource {
-  /** Node, expiry and signature, without the question mark (`signBlobPath`). */
+  /** Node, expiry and signature, without the question mark (`signBlobPath`); empty in a cluster without a key, where every local program may ask. */
   readonly query: string;
 }
 

@@ -85,6 +85,11 @@ export function addRunningCommands(program: Command, session: Session): void {
       ['--cors-origins <origins>', 'DFS_CORS_ORIGINS', 'whose pages may use the public port'],
       ['--management-url <url>', 'DFS_MANAGEMENT_URL', 'where registering nodes report'],
       ['--log-keep <time>', 'DFS_LOG_KEEP', 'how long the log of copies is kept'],
+      [
+        '--hot-reads <n>',
+        'DFS_HOT_READS',
+        'a file read more often per minute is cached on further nodes',
+      ],
     ],
   });
   addProgram(program, {

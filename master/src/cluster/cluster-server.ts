@@ -29,6 +29,8 @@ export interface ClusterServerDependencies {
   /** Absent: HTTP. */
   readonly tls?: ServerTls;
   readonly random: () => number;
+  /** A node's word was accepted. */
+  readonly onHeartbeat?: (heartbeat: Heartbeat) => void;
   /** Absent when jobs travel through Redis. */
   readonly lease?: (request: LeaseRequest, signal: AbortSignal) => Promise<LeaseAnswer>;
   /** Outcomes were committed, or a node found damage: the repair loop forgets or looks. */
@@ -65,7 +67,9 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
   app.post('/cluster/heartbeat', async (request, response) => {
     const heartbeat = bodyOf<Heartbeat>(request, ['nodeId', 'instanceId', 'name', 'port']);
     parseNodeId(heartbeat.nodeId);
-    response.json(await nodes.heartbeat(heartbeat, request.socket.remoteAddress ?? ''));
+    const answer = await nodes.heartbeat(heartbeat, request.socket.remoteAddress ?? '');
+    dependencies.onHeartbeat?.(heartbeat);
+    response.json(answer);
   });
 
   app.get('/cluster/nodes', (_request, response) => {

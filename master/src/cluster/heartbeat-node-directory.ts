@@ -12,6 +12,7 @@ import {
 import {
   type ClusterKeyring,
   HttpBlobStore,
+  type HttpCache,
   type JournalKeeper,
   type Logger,
 } from '@dfs/shared/cluster';
@@ -139,6 +140,11 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   /** The node as a keeper of the journal. Rejects with `unavailable` for an unknown id. */
   journalOf(id: NodeId): JournalKeeper {
     return this.#nodeOf(id).store.journal;
+  }
+
+  /** The cache of a node. Rejects with `unavailable` for an unknown id. */
+  cacheOf(id: NodeId): HttpCache {
+    return this.#nodeOf(id).store.cache;
   }
 
   reserve(id: NodeId, sizeBytes: number): () => void {

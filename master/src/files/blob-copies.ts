@@ -9,6 +9,8 @@ import { storeErrorOf } from './node-attempts.ts';
 export interface Copy {
   readonly nodeId: NodeId;
   readonly store: NodeStore;
+  /** To be called when the node gives the bytes from its cache. */
+  readonly cameFromCache?: () => void;
 }
 
 interface Trial {
@@ -56,7 +58,11 @@ export class BlobCopies {
     const [nodeId] = this.#candidates(replicas);
     if (nodeId === undefined) throw this.#refusal(replicas);
     await this.#wait(this.#trials.get(nodeId)?.delayMs ?? 0, signal);
-    return { nodeId, store: this.#dependencies.nodes.storeOf(nodeId) };
+    const isStored = replicas.some((row) => row.nodeId === nodeId && row.state === 'stored');
+    const store = this.#dependencies.nodes.storeOf(nodeId);
+    if (!isStored) return { nodeId, store };
+    const missing = new StoreError('not-found', 'The store lacks it; the bytes came from a cache.');
+    return { nodeId, store, cameFromCache: () => this.#damaged(nodeId, missing) };
   }
 
   async #wait(delayMs: number, signal: AbortSignal): Promise<void> {
@@ -95,11 +101,17 @@ export class BlobCopies {
     this.#trials.set(nodeId, { failures, mayRecover, isGivenUp, error, delayMs });
     this.#bytesSinceFailure = 0;
     if (error.kind === 'not-found' || error.kind === 'corrupt') {
-      this.#reportDamage(nodeId, error).catch((failure: unknown) => {
-        const fields = { blobId: this.#blob.blobId, node: this.#nameOf(nodeId), error: failure };
-        this.#dependencies.logger.error('damage could not be recorded', fields);
-      });
+      // What a node only cached it may drop at any time, and what is bad there it fetches anew.
+      this.#dependencies.caching?.lost(nodeId, this.#blob.blobId);
+      this.#damaged(nodeId, error);
     }
+  }
+
+  #damaged(nodeId: NodeId, error: StoreError): void {
+    this.#reportDamage(nodeId, error).catch((failure: unknown) => {
+      const fields = { blobId: this.#blob.blobId, node: this.#nameOf(nodeId), error: failure };
+      this.#dependencies.logger.error('damage could not be recorded', fields);
+    });
   }
 
   async #replicas(): Promise<readonly Replica[]> {
@@ -111,12 +123,18 @@ export class BlobCopies {
   }
 
   #candidates(replicas: readonly Replica[]): NodeId[] {
+    const { caching } = this.#dependencies;
+    const caches = caching?.holdersOf(this.#blob.blobId) ?? [];
     const nodes = new Map<NodeId, NodeSnapshot>();
-    for (const { nodeId } of replicas) {
+    for (const nodeId of [...replicas.map((replica) => replica.nodeId), ...caches]) {
       const node = this.#dependencies.nodes.find(nodeId);
       if (node) nodes.set(nodeId, node);
     }
-    const order = readOrder(replicas, nodes, this.#avoid);
+    const order = readOrder(replicas, nodes, {
+      avoid: this.#avoid,
+      caches,
+      isHot: caching?.isHot(this.#fileId) ?? false,
+    });
     if (this.#trials.size === 0) return order;
     const failuresOf = (id: NodeId) => this.#trials.get(id)?.failures ?? 0;
     return order
@@ -165,6 +183,8 @@ export class BlobCopies {
   async #reportDamage(nodeId: NodeId, error: StoreError): Promise<void> {
     const { metadata, clock, replication } = this.#dependencies;
     const { blobId, sizeBytes, md5 } = this.#blob;
+    const rows = (await metadata.replicasOf([blobId])).get(blobId);
+    if (!rows?.some((row) => row.nodeId === nodeId && row.state !== 'wanted')) return;
     const kind = error.kind === 'corrupt' ? 'corrupt' : 'missing';
     const detail = `found while reading: ${error.message}`;
     await metadata.recordDamage(nodeId, [{ blobId, kind, detail }], clock.now());

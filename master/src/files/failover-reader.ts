@@ -18,6 +18,7 @@ export async function openFile(
   const range = request.range ?? { start: 0, end: file.sizeBytes };
   mustBeInside(range, file, request.range !== undefined);
   const spans = spansOf(file, range);
+  dependencies.caching?.wasRead(file.id);
   const release = dependencies.inUse.reading(spans.map(({ blob }) => blob.blobId));
   const [only] = spans;
   try {

@@ -1,7 +1,7 @@
-import type { BlobId, Clock, ReplicationJob } from '@dfs/shared';
+import type { BlobId, Clock, FileId, NodeId, ReplicationJob } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
-import type { MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { FileBlob, MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { BlobsInUse } from './blobs-in-use.ts';
 import type { HeldBytes } from './held-bytes.ts';
 import type { Wait } from './node-attempts.ts';
@@ -33,6 +33,23 @@ export const defaultFileServiceConfig = {
   shortReadBytes: 256 * 2 ** 10,
 } as const;
 
+/** Copies that nodes keep for readers, and how much is read: what spreads the load. Nothing here is needed to find a file's bytes. */
+export interface ReadSpreading {
+  /** Nodes that said that they have the whole blob in their caches. */
+  holdersOf(blobId: BlobId): readonly NodeId[];
+  /** A node does not have it in its cache after all. */
+  lost(nodeId: NodeId, blobId: BlobId): void;
+  /** Somebody begins to read a content. */
+  wasRead(fileId: FileId): void;
+  /** It is read so much that all who have it shall share the load. */
+  isHot(fileId: FileId): boolean;
+  /** A reader was sent to a node, and how many lately were, each counting less and less. */
+  sentTo(nodeId: NodeId): void;
+  sentLately(nodeId: NodeId): number;
+  /** A name that held these was removed: caches let go of them, if they can be told. Returns at once and never throws. */
+  nameWent(blobs: readonly FileBlob[]): void;
+}
+
 /** What the file service is made of. */
 export interface FileServiceSettings {
   readonly metadata: MetadataRepository;
@@ -49,6 +66,8 @@ export interface FileServiceSettings {
   readonly blobUrlKeyNow?: () => Buffer | undefined;
   /** The media type that a file's name suggests. */
   readonly contentTypeOf: (name: string) => string;
+  /** Absent: only stored copies are read. */
+  readonly caching?: ReadSpreading;
   /** By default the system's timer. */
   readonly wait?: Wait;
   /** By default random ids that sort by time. */

@@ -1,5 +1,4 @@
 import { baseNameOf, type NodeId, signBlobPath } from '@dfs/shared';
-import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { NamedFile } from '../metadata/metadata-repository.ts';
 import { readOrder } from '../replication/read-order.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
@@ -8,11 +7,11 @@ import type { FileServiceDependencies } from './file-service-dependencies.ts';
 const urlLifeSeconds = 300;
 
 /**
- * A signed URL at which a node that holds the file gives it to anyone: for files of one blob with a copy on a node that is well and has a public
- * address; else undefined.
+ * A signed URL at which a node gives the file to anyone: for files of one blob with a copy, stored or cached, on a node that is well and has a public address; of
+ * several the one least busy with readers; else undefined.
  */
 export async function locateBlob(
-  { metadata, nodes, clock, blobUrlKeyNow }: FileServiceDependencies,
+  { metadata, nodes, clock, blobUrlKeyNow, caching }: FileServiceDependencies,
   { path, file }: NamedFile,
   avoid?: NodeId,
 ): Promise<string | undefined> {
@@ -20,17 +19,21 @@ export async function locateBlob(
   const blobUrlKey = blobUrlKeyNow?.();
   if (blobUrlKey === undefined || !blob || second) return undefined;
   const replicas = (await metadata.replicasOf([blob.blobId])).get(blob.blobId) ?? [];
-  const holders = new Map<NodeId, NodeSnapshot>();
-  for (const { nodeId } of replicas) {
-    const node = nodes.find(nodeId);
-    const isWell = node?.state === 'up' || node?.state === 'draining';
-    if (node?.publicUrl && isWell && nodeId !== avoid) holders.set(nodeId, node);
-  }
+  const publicNodes = nodes.snapshots().flatMap((node) => {
+    const isWell = node.state === 'up' || node.state === 'draining';
+    if (!node.publicUrl || !isWell || node.id === avoid) return [];
+    const inFlight = node.inFlight + (caching?.sentLately(node.id) ?? 0);
+    return [{ ...node, inFlight }];
+  });
+  const holders = new Map(publicNodes.map((node) => [node.id, node]));
   // A node alone cannot go on from another copy: only good ones will do.
   const stored = replicas.filter(({ state }) => state === 'stored');
-  const [nodeId] = readOrder(stored, holders);
+  const caches = caching?.holdersOf(blob.blobId) ?? [];
+  const [nodeId] = readOrder(stored, holders, { caches, isHot: true });
   const publicUrl = nodeId && holders.get(nodeId)?.publicUrl;
   if (!nodeId || !publicUrl) return undefined;
+  caching?.sentTo(nodeId);
+  caching?.wasRead(file.id);
   const signedPath = signBlobPath(blobUrlKey, {
     blobId: blob.blobId,
     nodeId,

@@ -21,7 +21,7 @@ export function spansOf({ blobs, sizeBytes }: FileRecord, range: ByteRange): Spa
 
 /** Opens one copy from `start` on; the whole blob without a range. */
 export async function openCopy(
-  { store }: Copy,
+  { store, cameFromCache }: Copy,
   span: Span,
   signal: AbortSignal,
 ): Promise<Readable> {
@@ -29,6 +29,7 @@ export async function openCopy(
   const isWhole = start === 0 && end === blob.sizeBytes;
   const range = { start, end };
   const opened = await store.open(blob.blobId, isWhole ? { signal } : { range, signal });
+  if (opened.isCached) cameFromCache?.();
   if (opened.sizeBytes === end - start) return opened.bytes;
   opened.bytes.destroy();
   throw new StoreError('internal', `It gives ${opened.sizeBytes} of ${end - start} bytes.`);

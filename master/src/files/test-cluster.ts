@@ -52,7 +52,10 @@ export class TestCluster {
   readonly files: FileService;
 
   readonly #remove: () => Promise<void>;
-  readonly #makeFiles: (changes: Partial<FileServiceConfig>) => FileService;
+  readonly #makeFiles: (
+    changes: Partial<FileServiceConfig>,
+    settings?: Partial<FileServiceSettings>,
+  ) => FileService;
 
   private constructor(parts: Parts, options: TestClusterOptions) {
     const { metadata, clock } = parts;
@@ -64,7 +67,7 @@ export class TestCluster {
     this.nodes = options.makeNodes?.(clock) ?? new TestNodes(clock);
     this.inUse = new BlobsInUse(this.clock);
     for (let i = 0; i < (options.nodes ?? 3); i += 1) this.nodes.add(options.capacityBytes);
-    this.#makeFiles = (changes) =>
+    this.#makeFiles = (changes, settings = {}) =>
       createFileService({
         metadata,
         nodes: this.nodes,
@@ -90,13 +93,17 @@ export class TestCluster {
           this.clock.advance(ms);
         },
         ...options.settings,
+        ...settings,
       });
     this.files = this.#makeFiles({});
   }
 
   /** Another file service over the same database and nodes, as that of a master which was started anew with other settings. */
-  restarted(config: Partial<FileServiceConfig>): FileService {
-    return this.#makeFiles(config);
+  restarted(
+    config: Partial<FileServiceConfig>,
+    settings: Partial<FileServiceSettings> = {},
+  ): FileService {
+    return this.#makeFiles(config, settings);
   }
 
   static async open(options: TestClusterOptions = {}): Promise<TestCluster> {

@@ -39,7 +39,7 @@ export class TestNode {
       capacityBytes: this.capacityBytes,
       usedBytes,
       freeBytes: this.isFull ? 0 : Math.max(0, this.capacityBytes - usedBytes - this.reservedBytes),
-      inFlight: 0,
+      inFlight: this.store.openReads,
       silentForMs: this.silentForMs,
     };
   }

@@ -20,6 +20,8 @@ export class TestStore extends MemoryBlobStore {
   /** A put breaks off once this many bytes of its body were taken. */
   breakPutAfterBytes: number | undefined;
   readonly puts: { readonly id: BlobId; readonly isHeld: boolean }[] = [];
+  /** What it gives, it has in a cache alone. */
+  isCacheOnly = false;
   /** Streams given to readers that have not ended. */
   openReads = 0;
 
@@ -66,7 +68,7 @@ export class TestStore extends MemoryBlobStore {
     pieces.once('close', () => {
       this.openReads -= 1;
     });
-    return { bytes: pieces, sizeBytes };
+    return { bytes: pieces, sizeBytes, ...(this.isCacheOnly ? { isCached: true } : {}) };
   }
 }
 

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { type FilePath, StoreError } from '@dfs/shared';
-import type { BindCondition } from '../metadata/metadata-repository.ts';
+import type { BindCondition, FileBlob } from '../metadata/metadata-repository.ts';
 import type { TrashTime } from '../metadata/tree-changes.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
 import type { FileService } from './file-types.ts';
@@ -15,7 +15,7 @@ export function createTree(
   dependencies: FileServiceDependencies,
   { put }: Pick<FileService, 'put'>,
 ): Tree {
-  const { metadata, clock } = dependencies;
+  const { metadata, clock, caching } = dependencies;
 
   return {
     async list(path, page) {
@@ -32,8 +32,10 @@ export function createTree(
     async remove(path, { skipTrash = false, ...options } = {}) {
       mustServeChanges(dependencies);
       const time = skipTrash ? {} : trashUntil(dependencies);
+      const cached = await cachedBlobsAt(path);
       await metadata.removeEntry(path, { ...options, ...time });
       gaveUp(time);
+      if (cached.length > 0) caching?.nameWent(cached);
     },
 
     async move({ from, to, overwrite, ...rest }) {
@@ -90,6 +92,14 @@ export function createTree(
   /** What went without a time is to be taken apart now. */
   function gaveUp({ trashUntilMs }: TrashTime): void {
     if (trashUntilMs === undefined) dependencies.onTrashExpired();
+  }
+
+  /** The blobs of a file when some node caches them; those of a directory's files are let go when they are collected. */
+  async function cachedBlobsAt(path: FilePath): Promise<readonly FileBlob[]> {
+    if (!caching) return [];
+    // A directory, or nothing there: what to say of it is for the removal.
+    const named = await metadata.findFile(path).catch(() => undefined);
+    return named?.file.blobs.filter(({ blobId }) => caching.holdersOf(blobId).length > 0) ?? [];
   }
 
   /** False when something has the name. */

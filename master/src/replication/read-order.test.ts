@@ -13,11 +13,13 @@ function orderOf(
   nodes: readonly Partial<NodeSnapshot>[],
   rows: readonly Partial<Replica>[] = [],
   avoid?: number,
+  more: { readonly caches?: readonly number[]; readonly isHot?: boolean } = {},
 ): number[] {
   const all = nodes.map((node) => makeNode(node));
   const blob = makeBlob(all.map((node, index) => ({ nodeId: node.id, ...rows[index] })));
   const avoided = avoid === undefined ? undefined : all[avoid]?.id;
-  const order = readOrder(blob.replicas, mapOf(all), avoided);
+  const caches = (more.caches ?? []).flatMap((index) => all[index]?.id ?? []);
+  const order = readOrder(blob.replicas, mapOf(all), { ...more, avoid: avoided, caches });
   return order.map((id) => all.findIndex((node) => node.id === id));
 }
 
@@ -27,6 +29,8 @@ describe('readOrder', () => {
     nodes: Partial<NodeSnapshot>[];
     rows?: Partial<Replica>[];
     avoid?: number;
+    caches?: number[];
+    isHot?: boolean;
     expected: number[];
   }>([
     { name: 'the primary first, then as they come', nodes: [{}, {}, {}], expected: [0, 1, 2] },
@@ -86,9 +90,58 @@ describe('readOrder', () => {
       rows: [{ state: 'dropping' }],
       expected: [1],
     },
+    {
+      name: 'a cache after all stored copies, and before such as may not answer',
+      nodes: [{ state: 'down' }, { inFlight: 9 }, {}],
+      rows: [{}, {}, { state: 'wanted' }],
+      caches: [2],
+      expected: [1, 2, 0],
+    },
+    {
+      name: 'a cache on a suspect node like a stored copy there, after it',
+      nodes: [{ state: 'suspect' }, { state: 'suspect' }],
+      rows: [{}, { state: 'wanted' }],
+      caches: [1],
+      expected: [0, 1],
+    },
+    {
+      name: 'a node once that has the blob in its store and in its cache',
+      nodes: [{}, {}],
+      caches: [1, 0],
+      expected: [0, 1],
+    },
+    {
+      name: 'a node whose stored copy is bad last, whatever it caches',
+      nodes: [{ inFlight: 1 }, {}],
+      rows: [{ state: 'corrupt' }],
+      caches: [0],
+      expected: [1, 0],
+    },
+    {
+      name: 'of a hot file the least busy node, whatever it holds',
+      nodes: [{ inFlight: 3 }, { inFlight: 2 }, { inFlight: 1 }],
+      rows: [{}, {}, { state: 'wanted' }],
+      caches: [2],
+      isHot: true,
+      expected: [2, 1, 0],
+    },
+    {
+      name: 'of a hot file the primary first while all are equally busy',
+      nodes: [{ inFlight: 2 }, { inFlight: 2 }, { inFlight: 2 }],
+      rows: [{ role: 'replica' }, { role: 'primary' }, { state: 'wanted' }],
+      caches: [2],
+      isHot: true,
+      expected: [1, 0, 2],
+    },
+    {
+      name: 'of a hot file an idle node in doubt after a busy one that is up',
+      nodes: [{ inFlight: 50 }, { state: 'suspect' }],
+      isHot: true,
+      expected: [0, 1],
+    },
     { name: 'nothing when there is no copy', nodes: [], expected: [] },
-  ])('asks $name', ({ nodes, rows, avoid, expected }) => {
-    expect(orderOf(nodes, rows, avoid)).toEqual(expected);
+  ])('asks $name', ({ nodes, rows, avoid, expected, ...more }) => {
+    expect(orderOf(nodes, rows, avoid, more)).toEqual(expected);
   });
 
   it('leaves out nodes that are not known', () => {

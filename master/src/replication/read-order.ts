@@ -10,31 +10,47 @@ const rank: Readonly<Record<NodeSnapshot['state'], number>> = {
   removed: 3,
 };
 
+export interface ReadOrderOptions {
+  /** Asked after all others. */
+  readonly avoid?: NodeId | undefined;
+  /** Nodes that have the blob in their caches. */
+  readonly caches?: readonly NodeId[];
+  /** The file is read so much that all who have it share the load. */
+  readonly isHot?: boolean;
+}
+
 /**
- * Which copies to ask, best first: stored ones on nodes that are up, the primary before the others and those by how busy they are; then
- * suspect nodes, then silent ones, as a last hope. A node to avoid comes after them, and copies that were found bad come last of all. Nodes that are not
- * known are left out. Pure.
+ * Which copies to ask, best first: stored ones on nodes that are up, the primary before the others and those by how busy they are, then what such nodes have in their
+ * caches; then suspect nodes, then silent ones, as a last hope. Of a hot file the least busy of them comes first, whatever it holds, so that the primary is first
+ * only while none is busy. A node to avoid comes after them, and copies that were found bad come last of all. Nodes that are not known are left out. Pure.
  */
 export function readOrder(
   replicas: readonly Replica[],
   nodes: ReadonlyMap<NodeId, NodeSnapshot>,
-  avoid?: NodeId,
+  { avoid, caches = [], isHot = false }: ReadOrderOptions = {},
 ): NodeId[] {
   const choices = replicas.flatMap((replica) => {
     const node = nodes.get(replica.nodeId);
     const mayBeRead = replica.state === 'stored' || replica.state === 'corrupt';
     if (!mayBeRead || !node) return [];
-    const key = [
-      // No bad byte of it is ever sent, and most of it may be right: better than nothing.
-      Number(replica.state === 'corrupt'),
-      Number(node.id === avoid),
-      rank[node.state],
-      Number(replica.role !== 'primary'),
-      node.inFlight,
-    ];
-    return [{ id: node.id, key }];
+    // No bad byte of it is ever sent, and most of it may be right: better than nothing.
+    const isBad = replica.state === 'corrupt';
+    return [{ node, isBad, kind: replica.role === 'primary' ? 0 : 1 }];
   });
-  return choices.sort((a, b) => compareKeys(a.key, b.key)).map((choice) => choice.id);
+  for (const nodeId of caches) {
+    const node = nodes.get(nodeId);
+    // A node gives what it stores before what it caches.
+    const isChosen = choices.some((choice) => choice.node.id === nodeId);
+    if (node && !isChosen) choices.push({ node, isBad: false, kind: 2 });
+  }
+  return choices
+    .map(({ node, isBad, kind }) => {
+      const load = isHot ? [node.inFlight, kind] : [kind, node.inFlight];
+      const isAvoided = Number(node.id === avoid);
+      return { id: node.id, key: [Number(isBad), isAvoided, rank[node.state], ...load] };
+    })
+    .sort((a, b) => compareKeys(a.key, b.key))
+    .map(({ id }) => id);
 }
 
 function compareKeys(a: readonly number[], b: readonly number[]): number {

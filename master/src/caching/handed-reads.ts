@@ -1,0 +1,31 @@
+import type { Clock, NodeId } from '@dfs/shared';
+
+/** How fast a read that was sent to a node stops to count, ms. */
+const halfLifeMs = 5_000;
+
+/**
+ * Readers that were sent to a node by a redirect. When they are done is not seen here, so each counts for half after a few seconds, for a quarter after twice that, and so on.
+ */
+export class HandedReads {
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #loads = new Map<NodeId, { readonly value: number; readonly atMs: number }>();
+
+  constructor(clock: Pick<Clock, 'monotonic'>) {
+    this.#clock = clock;
+  }
+
+  add(nodeId: NodeId): void {
+    this.#loads.set(nodeId, { value: this.#valueOf(nodeId) + 1, atMs: this.#clock.monotonic() });
+  }
+
+  /** How many readers the node may be busy with: a whole number, so that nodes are equal again after a while. */
+  of(nodeId: NodeId): number {
+    return Math.round(this.#valueOf(nodeId));
+  }
+
+  #valueOf(nodeId: NodeId): number {
+    const load = this.#loads.get(nodeId);
+    if (!load) return 0;
+    return load.value * 0.5 ** ((this.#clock.monotonic() - load.atMs) / halfLifeMs);
+  }
+}
