@@ -11,6 +11,7 @@ import {
   StoreError,
 } from '@dfs/shared';
 import { peerContentType } from './blob-fetcher.ts';
+import type { BlobFacts } from './cache/source-bytes.ts';
 import type { Caller } from './node-access.ts';
 
 /** What to send for a blob: status and headers, and which bytes unless the headers are all. */
@@ -32,7 +33,10 @@ export interface BlobQuestion {
  * answered as such, several with the whole, which the RFC allows. Pure. Throws
  * `range-not-satisfiable`.
  */
-export function answerFor(blob: StoredBlob, { method, headers, caller }: BlobQuestion): BlobAnswer {
+export function answerFor(
+  blob: StoredBlob | BlobFacts,
+  { method, headers, caller }: BlobQuestion,
+): BlobAnswer {
   const etag = `"${blob.md5}"`;
   const all = { start: 0, end: blob.sizeBytes };
   const answer = ['etag', etag, 'accept-ranges', 'bytes', ...headersFor(blob, headers, caller)];
@@ -47,7 +51,7 @@ export function answerFor(blob: StoredBlob, { method, headers, caller }: BlobQue
   return method === 'HEAD' ? { status, headers: answer } : { status, headers: answer, range };
 }
 
-function rangeOf(header: string | undefined, { sizeBytes }: StoredBlob): ByteRange | undefined {
+function rangeOf(header: string | undefined, { sizeBytes }: BlobFacts): ByteRange | undefined {
   if (header === undefined) return undefined;
   const specs = parseRangeHeader(header);
   const spec = specs?.length === 1 ? specs[0] : undefined;
@@ -65,7 +69,11 @@ const isNamedIn = (header: string | undefined, etag: string) =>
   (header.trim() === '*' ||
     header.split(',').some((each) => each.trim().replace(/^W\//, '') === etag));
 
-function headersFor(blob: StoredBlob, asked: IncomingHttpHeaders, caller: Caller): string[] {
+function headersFor(
+  blob: StoredBlob | BlobFacts,
+  asked: IncomingHttpHeaders,
+  caller: Caller,
+): string[] {
   const wantsDescription = asked[nodeHeaders.wantDescription] === '1';
   if (caller.kind === 'cluster') {
     const type = ['content-type', 'application/octet-stream'];

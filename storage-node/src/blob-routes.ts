@@ -3,14 +3,18 @@ import {
   type BlobDescription,
   type BlobId,
   type BlobReceipt,
+  type ByteRange,
   nodeHeaders,
   type PutOptions,
   parseBlobId,
+  type StoredBlob,
   StoreError,
 } from '@dfs/shared';
 import { sendJson } from './answers.ts';
 import { answerFor, type BlobAnswer } from './blob-answer.ts';
 import { epochOf, integerHeader, putOptionsOf } from './blob-headers.ts';
+import type { ReadCache } from './cache/read-cache.ts';
+import type { BlobFacts } from './cache/source-bytes.ts';
 import type { NodeCounters } from './counters.ts';
 import type { DiskBlobStore } from './disk-blob-store.ts';
 import type { NodeAccess } from './node-access.ts';
@@ -27,6 +31,7 @@ const readerStallMs = 60_000;
 
 export interface BlobRoutesDependencies {
   readonly store: DiskBlobStore;
+  readonly cache: Pick<ReadCache, 'read'>;
   readonly identity: NodeIdentity;
   readonly access: NodeAccess;
   readonly counters: NodeCounters;
@@ -121,12 +126,13 @@ export class BlobRoutes {
     id: BlobId,
     query: string,
   ): Promise<void> {
-    const { store, access, counters } = this.#deps;
+    const { access, counters } = this.#deps;
     const caller = access.readerOf(request, id, query);
     const question = { method: request.method ?? 'GET', headers: request.headers, caller };
     let answer: BlobAnswer | undefined;
-    const { reader } = await store.read(id, (description) => {
-      answer = answerFor(description, question);
+    const { reader } = await this.#read(request, id, (blob, isCached) => {
+      answer = answerFor(blob, question);
+      if (isCached) answer.headers.push(nodeHeaders.cached, '1');
       return answer.range;
     });
     try {
@@ -139,6 +145,27 @@ export class BlobRoutes {
     }
   }
 
+  /**
+   * From the stored copy, or else from the cache, which says nothing of what the node stores: whoever
+   * asks for the description wants to know that.
+   */
+  async #read(
+    request: IncomingMessage,
+    id: BlobId,
+    choose: (blob: StoredBlob | BlobFacts, isCached: boolean) => ByteRange | undefined,
+  ): Promise<{ readonly reader?: VerifiedReader }> {
+    const { store, cache } = this.#deps;
+    try {
+      return await store.read(id, (description) => choose(description, false));
+    } catch (error) {
+      const isMissing = error instanceof StoreError && error.kind === 'not-found';
+      if (!isMissing || request.headers[nodeHeaders.wantDescription] !== undefined) throw error;
+      const cached = await cache.read(id, (blob) => choose(blob, true)).catch(notDamaged);
+      if (cached) return cached;
+      throw error;
+    }
+  }
+
   async #delete(request: IncomingMessage, response: ServerResponse, id: BlobId): Promise<void> {
     const { store, identity, counters } = this.#deps;
     await identity.obey(epochOf(request));
@@ -146,6 +173,11 @@ export class BlobRoutes {
     counters.deleteCount += 1;
     response.writeHead(204).end();
   }
+}
+
+/** A cached copy that is damaged is none; it must not be taken for a stored one that is. */
+function notDamaged(error: unknown): undefined {
+  if (!(error instanceof StoreError && error.kind === 'corrupt')) throw error;
 }
 
 /**

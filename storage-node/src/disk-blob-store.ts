@@ -69,6 +69,8 @@ export interface DiskBlobStoreDependencies {
   readonly onMended: (id: BlobId) => void;
   /** A write became durable. */
   readonly onWrite: () => void;
+  /** A blob has its place from now on. */
+  readonly onStored?: (id: BlobId) => void;
 }
 
 /** A blob opened for sending: nothing is verified or read yet beyond the first piece of `range`. */
@@ -364,7 +366,7 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     fileBytes: number,
     replaced: Present | undefined,
   ): Promise<void> {
-    const { directory, tally, onWrite, onMended } = this.#deps;
+    const { directory, tally, onWrite, onStored, onMended } = this.#deps;
     this.#blobs.forget(id);
     const path = directory.blobPath(id);
     const changed = tally.changing(id);
@@ -378,6 +380,7 @@ export class DiskBlobStore implements BlobStore, BlobPeer {
     }
     await directory.syncFolderOf(id);
     onWrite();
+    onStored?.(id);
     if (replaced) onMended(id);
   }
 

@@ -106,7 +106,7 @@ export class HeartbeatLoop {
     if (!this.#isRegistered) await heard;
     dropClock.heard(answer.masterTimeMs, asked);
     this.#everyMs = Math.min(everyMaxMs, Math.max(everyMinMs, answer.heartbeatEveryMs));
-    pulse.beat(heartbeat, this.#everyMs);
+    pulse.beat(withoutReads(heartbeat), this.#everyMs);
   }
 
   #accepted(): void {
@@ -145,6 +145,12 @@ export class HeartbeatLoop {
     if (this.#failures === 0) return this.#everyMs;
     return Math.min(this.#everyMs, backoffMs(this.#failures, this.#deps.random()));
   }
+}
+
+/** As it may be sent again: what was read counts once. */
+function withoutReads(heartbeat: Heartbeat): Heartbeat {
+  const { caches } = heartbeat;
+  return caches ? { ...heartbeat, caches: { ...caches, reads: [] } } : heartbeat;
 }
 
 function checked(answer: HeartbeatAnswer | undefined): HeartbeatAnswer {

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { BlobTally } from './blob-tally.ts';
+import type { ReadCache } from './cache/read-cache.ts';
 import type { NodeCounters } from './counters.ts';
 import type { Scrubber } from './scrubber.ts';
 import type { Space } from './space.ts';
@@ -15,8 +16,9 @@ export function createMetrics(sources: {
   readonly tally: BlobTally;
   readonly space: Space;
   readonly scrubs: Pick<Scrubber, 'status'>;
+  readonly cache: Pick<ReadCache, 'counters' | 'usedBytes' | 'count' | 'limitBytes'>;
 }): NodeMetrics {
-  const { counters, tally, space, scrubs } = sources;
+  const { counters, tally, space, scrubs, cache } = sources;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -38,11 +40,32 @@ export function createMetrics(sources: {
     delete: counters.deleteCount,
     pull: counters.pullCount,
   }));
-  counts('dfs_node_bytes_total', 'Bytes of blobs stored, sent and pulled.', () => ({
-    put: counters.putBytes,
-    get: counters.getBytes,
-    pull: counters.pullBytes,
-  }));
+  counts(
+    'dfs_node_bytes_total',
+    'Bytes of blobs stored, sent, pulled and fetched for readers.',
+    () => ({
+      put: counters.putBytes,
+      get: counters.getBytes,
+      pull: counters.pullBytes,
+      fetch: cache.counters.fetchedBytes,
+    }),
+  );
+  counts(
+    'dfs_node_cache_blocks_total',
+    'Blocks read from the cache, and those that were not in it.',
+    () => ({
+      hit: cache.counters.hitBlocks,
+      miss: cache.counters.missBlocks,
+    }),
+  );
+  counts(
+    'dfs_node_cache_losses_total',
+    'Cached blobs that gave way to others, and damage found in the cache.',
+    () => ({
+      evicted: cache.counters.evictedBlobs,
+      damaged: cache.counters.damaged,
+    }),
+  );
   counts('dfs_node_errors_total', 'Requests refused or failed, by code.', () =>
     Object.fromEntries(counters.errors),
   );
@@ -61,10 +84,13 @@ export function createMetrics(sources: {
   shows('dfs_node_used_bytes', 'Bytes that the files of blobs have.', () => tally.usedBytes);
   shows(
     'dfs_node_free_bytes',
-    'Bytes free on the disk, the reserve included.',
+    'Bytes free on the disk, the reserve and what is cached included.',
     () => space.freeBytes,
   );
   shows('dfs_node_capacity_bytes', 'Bytes of the disk.', () => space.capacityBytes);
+  shows('dfs_node_cached_blobs', 'Blobs in the cache, in whole or in part.', () => cache.count);
+  shows('dfs_node_cached_bytes', 'Bytes that the cache takes on the disk.', () => cache.usedBytes);
+  shows('dfs_node_cache_limit_bytes', 'What it may take.', () => cache.limitBytes);
 
   shows(
     'dfs_node_scrub_done_ratio',

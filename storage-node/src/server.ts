@@ -11,6 +11,9 @@ import type { Logger, ServerTls } from '@dfs/shared/cluster';
 import { sendError, sendJson } from './answers.ts';
 import { epochOf } from './blob-headers.ts';
 import { BlobRoutes, type BlobRoutesDependencies } from './blob-routes.ts';
+import type { CacheFills } from './cache/cache-fills.ts';
+import { CacheRoutes } from './cache/cache-routes.ts';
+import type { ReadCache } from './cache/read-cache.ts';
 import type { DiskJournal } from './journal/disk-journal.ts';
 import { JournalRoutes } from './journal-routes.ts';
 import { smallBodyOf } from './request-body.ts';
@@ -19,6 +22,8 @@ import type { Scrubber } from './scrubber.ts';
 export interface NodeServerDependencies extends BlobRoutesDependencies {
   readonly tls: ServerTls;
   readonly journal: DiskJournal;
+  readonly cache: ReadCache;
+  readonly fills: CacheFills;
   readonly status: () => NodeStatus;
   /** Text of `/metrics` and its content type. */
   readonly scrubber: Pick<Scrubber, 'scrubNow' | 'status'>;
@@ -65,11 +70,13 @@ class NodeRoutes {
   readonly #deps: NodeServerDependencies;
   readonly #blobs: BlobRoutes;
   readonly #journal: JournalRoutes;
+  readonly #cache: CacheRoutes;
 
   constructor(dependencies: NodeServerDependencies) {
     this.#deps = dependencies;
     this.#blobs = new BlobRoutes(dependencies);
     this.#journal = new JournalRoutes(dependencies);
+    this.#cache = new CacheRoutes(dependencies);
   }
 
   handle(request: IncomingMessage, response: ServerResponse, waitsForContinue: boolean): void {
@@ -109,6 +116,7 @@ class NodeRoutes {
     }
     this.#deps.access.mustBeMeantForUs(request);
     if (path === '/journal' || path.startsWith('/journal/')) return this.#journal.handle(exchange);
+    if (path === '/cache') return this.#cache.handle(exchange);
     switch (`${request.method} ${path}`) {
       case 'GET /status':
         return sendJson(response, 200, this.#deps.status());

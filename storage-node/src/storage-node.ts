@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
-import type { Clock, Heartbeat, NodeId } from '@dfs/shared';
+import {
+  type BlobId,
+  type CacheReport,
+  type Clock,
+  cacheReportLimits,
+  type Heartbeat,
+  type NodeId,
+} from '@dfs/shared';
 import {
   type ClusterKeyring,
   type Logger,
@@ -12,7 +19,9 @@ import {
 import { BlobFetcher } from './blob-fetcher.ts';
 import { BlobTally } from './blob-tally.ts';
 import { BlockBuffers } from './block-buffers.ts';
+import { CacheFills } from './cache/cache-fills.ts';
 import { ReadCache } from './cache/read-cache.ts';
+import { ReadCounts } from './cache/read-counts.ts';
 import type { StorageNodeConfig } from './config.ts';
 import { createCounters } from './counters.ts';
 import { DamageReporter } from './damage-reporter.ts';
@@ -147,8 +156,18 @@ export async function startStorageNode(
         scrubber?.mended(id);
       },
       onWrite: () => vitals.wrote(),
+      // What is stored need not be cached.
+      onStored: (id) => void cache.drop(id),
     });
     cleanup.push(() => store.close());
+    const isStored = (id: BlobId) =>
+      store.describe(id).then(
+        (description) => description !== undefined,
+        () => false,
+      );
+    const fills = new CacheFills({ cache, isStored, logger });
+    cleanup.push(() => fills.close());
+    const reads = new ReadCounts();
 
     const journal = new DiskJournal({
       path: directory.journalPath,
@@ -177,7 +196,7 @@ export async function startStorageNode(
     });
     scrubber = scrubs;
     cleanup.push(() => scrubs.stop());
-    const metrics = createMetrics({ counters, tally, space, scrubs });
+    const metrics = createMetrics({ counters, tally, space, scrubs, cache });
     const disk = () => ({
       capacityBytes: space.capacityBytes,
       freeBytes: space.freeBytes,
@@ -192,6 +211,8 @@ export async function startStorageNode(
       tls: tls.server,
       store,
       journal,
+      cache,
+      fills,
       identity,
       counters,
       scrubber: {
@@ -233,6 +254,7 @@ export async function startStorageNode(
       uptimeSeconds: Math.floor(process.uptime()),
       dataDir: path,
       pid: process.pid,
+      ...(cache.limitBytes === 0 ? {} : { caches: cacheReportOf(cache, reads) }),
     });
     const heartbeats = new HeartbeatLoop({
       master,
@@ -277,6 +299,13 @@ export async function startStorageNode(
 const { version } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as { version: string };
+
+const cacheReportOf = (cache: ReadCache, reads: ReadCounts): CacheReport => ({
+  bytes: cache.usedBytes,
+  count: cache.count,
+  blobs: cache.mostRead(),
+  reads: reads.take(cacheReportLimits.reads),
+});
 
 /** The address that the node tells; empty: the master takes that of the connection. */
 function announcedUrl(

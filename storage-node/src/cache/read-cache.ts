@@ -212,6 +212,14 @@ export class ReadCache implements Yielding {
     return this.#entries.get(blobId)?.isComplete === true;
   }
 
+  /** From now on a point of it keeps the blob as long as twice the reads would. Nothing happens when it is not here. */
+  setPriority(blobId: BlobId, priority: number): void {
+    const entry = this.#entries.get(blobId);
+    if (!entry || !this.#tryHold(entry)) return;
+    entry.priority = priority;
+    entry.release();
+  }
+
   /** What cached blobs may take on the disk, bytes; 0: nothing is kept. */
   get limitBytes(): number {
     return this.#isUsable ? this.#deps.limitBytes : 0;
