@@ -27,3 +27,4 @@ export {
   type Trash,
 } from './sdk/dfs-client.ts';
 export type { CopyFailure } from './sdk/multistatus.ts';
+export type { Sharing } from './sdk/sharing.ts';

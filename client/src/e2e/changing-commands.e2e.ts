@@ -462,6 +462,89 @@ describe('dfs chmod', () => {
   });
 });
 
+describe('dfs share, grant and unshare', () => {
+  const strangerGets = (path: string, headers = {}) =>
+    cluster.send({ method: 'GET', path, headers, withKey: false });
+  const statusOf = async (path: string) => (await strangerGets(path)).status;
+  const pathOf = (link: string) => link.trim().slice(cluster.url.length);
+
+  it('open one private file to whoever has the link, until it is taken back', async () => {
+    await store('/shared/one file', '/shared/other');
+    const [code, link, stderr] = await dfs(['share', '/shared/one file', '--download']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(link).toMatch(
+      new RegExp(`^${cluster.url}/fs/shared/one%20file\\?signature=[\\w-]{84}\\n$`),
+    );
+    const got = await strangerGets(pathOf(link));
+    expect([got.status, got.text]).toEqual([200, 'one file']);
+    expect(got.headers['content-disposition']).toBe('attachment; filename="one file"');
+    expect(await statusOf(pathOf(link).replace('one%20file', 'other'))).toBe(401);
+    const second = (await cluster.dfsJson<{ url: string }>(['share', '/shared/one file'])).url;
+    expect(await dfs(['unshare', link.trim()])).toEqual(done('The link opens nothing any more\n'));
+    expect([await statusOf(pathOf(link)), await statusOf(pathOf(second))]).toEqual([401, 200]);
+    expect(await dfs(['unshare', '/shared/one file'])).toEqual(
+      done("'/shared/one file': all links are revoked, and 0 grants taken back\n"),
+    );
+    expect(await statusOf(pathOf(second))).toBe(401);
+  });
+
+  it('bind a link to the content, or to the name', async () => {
+    await store('/shared2/a');
+    const [, bound] = await dfs(['share', '/shared2/a', '--for', '5m']);
+    const [, following] = await dfs(['share', '/shared2/a', '--for', '5m', '--follow']);
+    await cluster.store('/shared2/a', 'another content');
+    expect(await statusOf(pathOf(bound))).toBe(401);
+    expect((await strangerGets(pathOf(following))).text).toBe('another content');
+  });
+
+  it('let an address in, list it, and take it back', async () => {
+    await store('/shared3/a', '/shared3/b');
+    expect(await dfs(['grant', '/shared3/a', '127.0.0.1', '--for', '10m'])).toEqual(
+      done(expect.stringMatching(/^'\/shared3\/a': 127\.0\.0\.1\/32 may read it until 20/)),
+    );
+    await dfs(['grant', '/shared3/b', '10.1.2.3/8']);
+    expect(await statusOf('/fs/shared3/a')).toBe(200);
+    expect(await statusOf('/fs/shared3/b')).toBe(401);
+    const forged = await strangerGets('/fs/shared3/b', { 'X-Forwarded-For': '10.1.2.3' });
+    expect(forged.status).toBe(401);
+    expect((await dfs(['grants', '/shared3']))[1]).toMatch(
+      /^NETWORK .*\n127\.0\.0\.1\/32 +20.* admin +\/shared3\/a\n10\.0\.0\.0\/8 +20.* \/shared3\/b\n$/,
+    );
+    expect(await dfs(['unshare', '/shared3/a', '127.0.0.1'])).toEqual(
+      done("'/shared3/a': 1 grant taken back\n"),
+    );
+    expect(await statusOf('/fs/shared3/a')).toBe(401);
+    expect((await dfs(['unshare', '/shared3/a', '127.0.0.1']))[0]).toBe(3);
+  });
+
+  it('refuse what cannot be meant', async () => {
+    await store('/shared4/a');
+    await dfs(['chmod', 'public', '/shared4']);
+    const codes: [number, ...string[]][] = [
+      [5, 'share', '/shared4/a'],
+      [5, 'share', '/shared4'],
+      [3, 'share', '/shared4/nope'],
+      [2, 'share', '/shared4/a', '--for', 'ever'],
+      [2, 'grant', '/shared4/a', 'example.com'],
+      [3, 'unshare', '/shared4/nope'],
+      [2, 'unshare', 'http://127.0.0.1:1/fs/x?signature='],
+    ];
+    for (const [code, ...args] of codes) expect([args, (await dfs(args))[0]]).toEqual([args, code]);
+  });
+
+  it('leave no signature in any log', async () => {
+    await store('/shared5/a');
+    const [, link] = await dfs(['share', '/shared5/a']);
+    await strangerGets(pathOf(link));
+    await dfs(['unshare', link.trim()]);
+    const log = cluster.logs();
+    expect(log).toContain('/fs/shared5/a');
+    expect(log).not.toContain(link.trim().slice(-60));
+    expect(log).not.toContain('signature=');
+    expect(log).not.toContain(cluster.key);
+  });
+});
+
 describe('failures', () => {
   it('are one JSON line to programs, whatever the number of arguments', async () => {
     const [code, stdout, stderr] = await dfs(['rm', '/nope-1', '/nope-2', '--json']);

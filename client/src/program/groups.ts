@@ -47,7 +47,7 @@ export const commandGroups: readonly CommandGroup[] = [
   },
   {
     heading: 'Who may read:',
-    commands: ['chmod'],
+    commands: ['chmod', 'share', 'grant', 'grants', 'unshare'],
     load: async () => (await import('./sharing.ts')).addSharingCommands,
   },
   {

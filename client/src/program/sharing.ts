@@ -1,4 +1,4 @@
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import type { Session } from '../session.ts';
 import { json } from './arguments.ts';
 
@@ -31,5 +31,80 @@ Examples:
     .action(async (who: 'public' | 'private' | 'inherit', words: string[], options) => {
       const { changeVisibility } = await import('../commands/visibility.ts');
       await changeVisibility(session, who, words, options);
+    });
+  const duration = () =>
+    new Option('--for <time>', 'how long: 90s, 15m, 1h, 7d; a year at most').default('1h');
+  program
+    .command('share')
+    .description('make a link that opens a private file for a time')
+    .argument('<path>', 'a file of the store')
+    .addOption(duration())
+    .option('--download', 'to be saved rather than shown')
+    .option('--follow', 'opens whatever content the path has, not only the one of now')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      `
+Whoever has the link reads that one file, without a key. It counts through every node, and ends when its time is over, when the file gets another
+content (but for --follow) or another path, or by "dfs unshare".
+
+Examples:
+  dfs share report.pdf
+  dfs share /films/a.mp4 --for 7d --download`,
+    )
+    .action(async (word: string, options) => {
+      const { share } = await import('../commands/share.ts');
+      await share(session, word, options);
+    });
+  program
+    .command('grant')
+    .description('let an address or a network read a private file for a time')
+    .argument('<path>', 'a file of the store')
+    .argument('<network>', 'IPv4 or IPv6: 172.17.0.1, 10.0.0.0/8, 2001:db8::/32')
+    .addOption(duration())
+    .addOption(json())
+    .addHelpText(
+      'after',
+      `
+It is of the content that the file has now, under whatever path. Behind a proxy the address is the client's own only where DFS_TRUSTED_PROXIES names
+that proxy.
+
+Examples:
+  dfs grant report.pdf 172.17.0.1
+  dfs grant /films/a.mp4 192.168.1.0/24 --for 12h`,
+    )
+    .action(async (word: string, network: string, options) => {
+      const { grant } = await import('../commands/share.ts');
+      await grant(session, word, network, options);
+    });
+  program
+    .command('grants')
+    .description('list which addresses may read what')
+    .argument('[path]', 'only what was granted there, or below it')
+    .addOption(json())
+    .addHelpText('after', '\nExamples:\n  dfs grants\n  dfs grants /films --json')
+    .action(async (word: string | undefined, options) => {
+      const { listGrants } = await import('../commands/share.ts');
+      await listGrants(session, word, options);
+    });
+  program
+    .command('unshare')
+    .description('take back a link, or all links and grants of a file')
+    .argument('<link or path>', 'a link as it was printed, in quotes, or a file of the store')
+    .argument('[network]', 'only what was granted to exactly this network')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      `
+It counts at once: downloads that run under what is taken back are cut off.
+
+Examples:
+  dfs unshare 'http://localhost:7040/fs/report.pdf?signature=...'
+  dfs unshare report.pdf
+  dfs unshare report.pdf 172.17.0.1`,
+    )
+    .action(async (word: string, network: string | undefined, options) => {
+      const { unshare } = await import('../commands/share.ts');
+      await unshare(session, word, network, options);
     });
 }

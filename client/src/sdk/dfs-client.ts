@@ -27,6 +27,7 @@ import type { ClientConfig } from '../client-config.ts';
 import { linesOf } from '../lines.ts';
 import { putStream } from '../upload.ts';
 import { type CopyFailure, copyFailuresOf } from './multistatus.ts';
+import { Sharing } from './sharing.ts';
 
 const pageEntries = 1_000;
 
@@ -60,11 +61,13 @@ export class DfsClient {
   readonly api: StoreApi;
   readonly trash: Trash;
   readonly nodes: Nodes;
+  readonly sharing: Sharing;
 
   constructor(store: StoreApi | ClientConfig) {
     this.api = store instanceof StoreApi ? store : new StoreApi(store);
     this.trash = new Trash(this.api);
     this.nodes = new Nodes(this.api);
+    this.sharing = new Sharing(this.api);
   }
 
   /**

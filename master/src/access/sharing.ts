@@ -130,7 +130,8 @@ export async function revokeLink(
 }
 
 /**
- * Takes back every link to a path and every grant that was made there, and cuts the downloads that run under them. Also where there is no file any more. Rejects: `unauthorized`, `forbidden`.
+ * Takes back every link to a path and every grant that was made there, and cuts the downloads that run under them. Rejects: `unauthorized`, `forbidden`; `not-found` when there is no file and was no
+ * grant, for whoever mistyped a path must not believe that it is done. Links to that path are revoked all the same.
  */
 export async function unshare(
   front: Sharing,
@@ -150,6 +151,11 @@ export async function unshare(
     cut += openings.linksRevoked({ subject, issuedBeforeMs });
   }
   const grants = await revokeGrant(front, principal, path);
+  if (!file && grants.grants === 0) {
+    throw new StoreError('not-found', `There is no file at ${path}.`, {
+      hint: 'Links to that path open nothing any more all the same; "dfs ls" shows which names there are.',
+    });
+  }
   return { grants: grants.grants, cut: cut + grants.cut };
 }
 
@@ -161,15 +167,18 @@ export async function grantAddress(
   front: Sharing,
   principal: Principal,
   path: FilePath,
-  { network, seconds }: { readonly network: string; readonly seconds: number },
+  request: { readonly network: string; readonly seconds: number },
 ): Promise<AddressGrant> {
+  const { seconds } = request;
+  front.access.authorize(principal, 'share', { path });
+  const network = parseNetwork(request.network);
   const { file } = await findShared(front, principal, path, seconds);
   const nowMs = front.clock.now();
   const grant: AddressGrant = {
     id: newEntryId(),
     path,
     fileId: file.id,
-    network: parseNetwork(network),
+    network,
     createdBy: principal.kind === 'key' ? principal.id : 'admin',
     createdAtMs: nowMs,
     expiresAtMs: nowMs + seconds * 1000,

@@ -160,6 +160,14 @@ export class LocalCluster extends Store {
     );
   }
 
+  /** All that the programs logged. */
+  logs(): string {
+    const folder = join(this.dataDir, 'logs');
+    return readdirSync(folder)
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
+      .join('\n');
+  }
+
   /** What the launcher said and what each program logged last, for a test that cannot go on. */
   lastWords(): string {
     const folder = join(this.dataDir, 'logs');
