@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { EnvironmentReader } from '@dfs/shared';
 import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
-import { readTrustedProxies, type TrustedProxies } from '@dfs/shared/serving';
+import { readOrigins, readTrustedProxies, type TrustedProxies } from '@dfs/shared/serving';
 
 /** Everything the master is told, read once. Durations in ms, sizes in bytes. */
 export interface MasterConfig {
@@ -59,7 +59,7 @@ export function readConfig(
     managementPort: read.integer('DFS_MANAGEMENT_PORT', 7041, portLimits),
     instanceName: read.optional('DFS_INSTANCE_NAME', 'INSTANCE_NAME') ?? hostname(),
     managementUrl: read.url('DFS_MANAGEMENT_URL'),
-    corsOrigins: readOrigins(read, 'DFS_CORS_ORIGINS'),
+    corsOrigins: readOrigins(read),
     publicUrl: read.url('DFS_PUBLIC_URL'),
     copies: read.integer('DFS_COPIES', 3, copiesLimits),
     minCopies: read.integer('DFS_MIN_COPIES', 1, copiesLimits),
@@ -89,16 +89,4 @@ export function readConfig(
   if (openHost !== undefined) read.fault(openHost);
   read.finish();
   return Object.freeze(config);
-}
-
-/** Origins (RFC 6454), comma separated, or `*`. */
-function readOrigins(read: EnvironmentReader, name: string): readonly string[] {
-  const origins = (read.optional(name) ?? '').split(',').flatMap((text) => text.trim() || []);
-  for (const origin of origins) {
-    if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue;
-    read.fault(
-      `${name} holds ${JSON.stringify(origin)}: write origins such as https://app.example, separated by commas, or *.`,
-    );
-  }
-  return origins;
 }

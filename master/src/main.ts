@@ -12,6 +12,7 @@ import {
   readTls,
   runProgram,
 } from '@dfs/shared/cluster';
+import { allowOrigins } from '@dfs/shared/serving';
 import { AccessControl } from './access/access-control.ts';
 import { AccessKeys } from './access/access-keys.ts';
 import { FailureThrottle } from './access/failure-throttle.ts';
@@ -35,7 +36,6 @@ import { removeStagedBackups } from './protocols/api-v1/safekeeping.ts';
 import { forwardedTo } from './protocols/edge/forwarded.ts';
 import { edgeRoutes } from './protocols/edge/routes.ts';
 import { guessContentType } from './protocols/http/content-type.ts';
-import { allowOrigins } from './protocols/http/cors.ts';
 import { BackgroundLoop } from './replication/background-loop.ts';
 import { BullmqReplicationQueue } from './replication/bullmq-replication-queue.ts';
 import { Collector } from './replication/collector.ts';

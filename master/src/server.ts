@@ -1,12 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 import { StoreError } from '@dfs/shared';
 import type { Logger, ServerTls } from '@dfs/shared/cluster';
-import { createFrontServer, type FrontServer, refuse, TrustedProxies } from '@dfs/shared/serving';
+import {
+  type CrossOrigin,
+  createFrontServer,
+  type FrontServer,
+  refuse,
+  TrustedProxies,
+} from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
-import type { CrossOrigin } from './protocols/http/cors.ts';
 import { Exchange } from './protocols/http/exchange.ts';
 import type { Front } from './protocols/http/front.ts';
 import { fileRoutes } from './protocols/http/routes.ts';

@@ -97,4 +97,6 @@ export const forwardedHeaders = {
   clientAddress: 'x-dfs-client-address',
   /** Scheme and host by which the client reached the node; absent where it named no usable host. */
   clientUrl: 'x-dfs-client-url',
+  /** Of the node that passes it on. */
+  nodeId: 'x-dfs-by-node',
 } as const;

@@ -3,6 +3,7 @@ export * from './serving/answer-error.ts';
 export * from './serving/attributes.ts';
 export * from './serving/client-address.ts';
 export * from './serving/conditions.ts';
+export * from './serving/cross-origin.ts';
 export * from './serving/etag.ts';
 export * from './serving/exchange.ts';
 export * from './serving/front-server.ts';

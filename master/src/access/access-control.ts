@@ -13,6 +13,8 @@ export interface RequestOrigin {
   readonly authority?: string | undefined;
   /** Without a port; IPv4 in its plain form. */
   readonly clientAddress: string;
+  /** The request itself is still to come, and counts when it is refused then. */
+  readonly isAskedAhead?: boolean;
 }
 
 export interface AccessControlDependencies {
@@ -44,7 +46,7 @@ export class AccessControl {
    */
   authenticate(
     headers: IncomingHttpHeaders,
-    { authority, clientAddress }: RequestOrigin,
+    { authority, clientAddress, isAskedAhead = false }: RequestOrigin,
   ): Principal {
     if (this.#deps.keyring.current() === undefined) {
       const fault = faultOfLocalRequest(headers, authority);
@@ -55,10 +57,10 @@ export class AccessControl {
     }
     const credentials = credentialsOf(headers);
     if (credentials.kind === 'none') return anonymous;
-    this.#checkFailures(clientAddress);
+    this.#checkFailures(clientAddress, isAskedAhead);
     const principal = credentials.kind === 'key' ? this.#principalOf(credentials.key) : undefined;
     if (principal) return principal;
-    this.#failed(credentials, clientAddress);
+    if (!isAskedAhead) this.#failed(credentials, clientAddress);
     throw new StoreError('unauthorized', 'The key is wrong.', { hint: keyHint });
   }
 
@@ -69,12 +71,12 @@ export class AccessControl {
     return accessKey && accessKeys?.find(accessKey);
   }
 
-  #checkFailures(clientAddress: string): void {
+  #checkFailures(clientAddress: string, isAskedAhead: boolean): void {
     const { throttle, onFailure } = this.#deps;
     try {
       throttle?.check(clientAddress);
     } catch (error) {
-      onFailure?.('throttled');
+      if (!isAskedAhead) onFailure?.('throttled');
       throw error;
     }
   }

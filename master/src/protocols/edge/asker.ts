@@ -10,11 +10,12 @@ export function askerOf(
     readonly method: string;
     readonly query: URLSearchParams;
     readonly authority?: string | undefined;
+    readonly isAskedAhead?: boolean;
   },
 ): Asker {
-  const { method, query, authority } = request;
+  const { method, query, authority, isAskedAhead = false } = request;
   return {
-    principal: access.authenticate(headers, { authority, clientAddress }),
+    principal: access.authenticate(headers, { authority, clientAddress, isAskedAhead }),
     clientAddress,
     query,
     isHead: method === 'HEAD',

@@ -67,6 +67,7 @@ const passedOn = (requestLine: string, headers: readonly string[], body = '') =>
       `X-DFS-Forwarded-Key: ${testKey}`,
       'X-DFS-Client-Address: 192.0.2.7',
       'X-DFS-Client-Url: http://files.example',
+      `X-DFS-By-Node: ${front.files.node.id}`,
       ...headers,
       '',
       body,
@@ -158,6 +159,18 @@ describe('a node that asks whether its client may read', () => {
   });
 });
 
+it('a wrong key counts once: when its request is passed on', async () => {
+  const wrong = async () => {
+    const text = (await front.raw('GET /metrics')).body.toString();
+    return Number(/^dfs_failed_authentications_total (\d+)/m.exec(text)?.[1]);
+  };
+  const before = await wrong();
+  await read('/fs/private.txt', withKey('wrong'));
+  expect(await wrong()).toBe(before);
+  await passedOn('GET /fs/private.txt', ['SHARD-KEY: wrong']);
+  expect(await wrong()).toBe(before + 1);
+});
+
 describe('a grant', () => {
   it("opens a file to its client's address until it is taken back", async () => {
     const fileId = (await read('/fs/private.txt', withKey(testKey))).body.file.id;
@@ -233,10 +246,10 @@ describe('a request that a node passes on', () => {
     expect(answer.status).toBe(401);
   });
 
-  it('registers a further node at the address by which this one reaches the master', async () => {
+  it('registers a further node at the host that its client used where the master is on the same machine', async () => {
     const key = `SHARD-KEY: ${testKey}`;
     const answer = await passedOn('POST /api/v1/register', [key, 'Content-Length: 0']);
-    expect(JSON.parse(answer.body.toString()).management).toBe('http://127.0.0.1:7041');
+    expect(JSON.parse(answer.body.toString()).management).toBe('http://files.example:7041');
   });
 
   it('is asked for its body where the client waits for that', async () => {
@@ -247,6 +260,7 @@ describe('a request that a node passes on', () => {
         'Host: a',
         `X-DFS-Forwarded-Key: ${testKey}`,
         'X-DFS-Client-Address: 192.0.2.7',
+        `X-DFS-By-Node: ${front.files.node.id}`,
         `SHARD-KEY: ${testKey}`,
         'Expect: 100-continue',
         'Content-Length: 2',

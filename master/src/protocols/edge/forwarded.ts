@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { errorBodyOf, forwardedHeaders, httpStatusOf, StoreError } from '@dfs/shared';
+import { errorBodyOf, forwardedHeaders, httpStatusOf, parseNodeId, StoreError } from '@dfs/shared';
 import type { ClusterKeyring } from '@dfs/shared/cluster';
-import type { Client, FrontServer } from '@dfs/shared/serving';
-import { Exchange } from '../http/exchange.ts';
+import type { FrontServer } from '@dfs/shared/serving';
+import { Exchange, type ForwardedClient } from '../http/exchange.ts';
 
 /**
  * Serves what nodes pass on for their clients as if it had come in at the public port. The function gives false for what is the sender's own request, and leaves
@@ -13,7 +13,7 @@ export function forwardedTo(
   keyring: Pick<ClusterKeyring, 'current' | 'isOne'>,
 ): (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => boolean {
   return (request, response, awaitsContinue) => {
-    let client: Client | undefined;
+    let client: ForwardedClient | undefined;
     try {
       client = takeForwarded(request, keyring);
     } catch (error) {
@@ -30,17 +30,19 @@ export function forwardedTo(
 
 /**
  * For whom a request at the management port was passed on by a node; undefined when it is the sender's own. What a node added to it is taken away, so that nothing behind this sees a
- * key that is not the client's. Rejects with `unauthorized` when it does not come from a node of this cluster.
+ * key that is not the client's. Rejects with `unauthorized` when it does not come from a node of this cluster, with
+ * `invalid-request` when it names none.
  */
 function takeForwarded(
   request: IncomingMessage,
   keyring: Pick<ClusterKeyring, 'current' | 'isOne'>,
-): Client | undefined {
+): ForwardedClient | undefined {
   const { headers } = request;
   const address = headers[forwardedHeaders.clientAddress];
   if (address === undefined) return undefined;
   const key = headers[forwardedHeaders.key];
   const baseUrl = headers[forwardedHeaders.clientUrl];
+  const nodeId = String(headers[forwardedHeaders.nodeId]);
   if (keyring.current() !== undefined && !(typeof key === 'string' && keyring.isOne(key))) {
     throw new StoreError('unauthorized', 'The cluster key of who passes a request on is wrong.', {
       hint: 'Give every program of the cluster the same DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.',
@@ -50,7 +52,11 @@ function takeForwarded(
   request.rawHeaders = request.rawHeaders.filter(
     (_text, index, raw) => !names.has((raw[index - (index % 2)] ?? '').toLowerCase()),
   );
-  return { address: String(address), baseUrl: baseUrl === undefined ? undefined : String(baseUrl) };
+  return {
+    address: String(address),
+    baseUrl: baseUrl === undefined ? undefined : String(baseUrl),
+    byNode: parseNodeId(nodeId),
+  };
 }
 
 const names: ReadonlySet<string> = new Set(Object.values(forwardedHeaders));

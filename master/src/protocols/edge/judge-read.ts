@@ -24,7 +24,10 @@ export async function judgeRead(front: Front, question: ReadQuestion): Promise<R
   // Which copy is wanted, or where one is: the master knows that.
   if (!read || parameters.has('redirect') || parameters.has('avoid')) return forward;
   checkServing(front.nodes);
-  const asker = askerOf(front, question, { method: question.method, query: parameters, authority });
+  const asker = askerOf(front, question, {
+    ...{ method: question.method, query: parameters, authority },
+    isAskedAhead: true,
+  });
   const { named, opening } = await findReadable(front, asker, read.ref);
   if (named.file.blobs.length > blobsMax) return forward;
   const isDownload = parameters.get('download') === '1' || isDownloadBy(opening);

@@ -1,3 +1,4 @@
+import type { NodeId } from '@dfs/shared';
 import { type Client, HttpExchange } from '@dfs/shared/serving';
 import type { Principal } from '../../access/rules.ts';
 
@@ -8,7 +9,13 @@ export class Exchange extends HttpExchange {
   /** Scheme and host by which the client reached us, such as `https://files.example:8443`; undefined where it named no usable host. */
   baseUrl: string | undefined;
   /** For whom a node passed the request on; undefined when the client itself sent it. */
-  forwardedFor: Client | undefined;
+  forwardedFor: ForwardedClient | undefined;
+}
+
+/** A client of a node's own public listener. */
+export interface ForwardedClient extends Client {
+  /** The node. */
+  readonly byNode: NodeId;
 }
 
 /** Who asks to read something, as far as their rights go. */

@@ -11,7 +11,7 @@ import {
   systemClock,
 } from '@dfs/shared';
 import { ClusterKeyring, LogRing, listen } from '@dfs/shared/cluster';
-import { TrustedProxies } from '@dfs/shared/serving';
+import { type CrossOrigin, TrustedProxies } from '@dfs/shared/serving';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import { AccessKeys } from '../../access/access-keys.ts';
@@ -30,7 +30,6 @@ import {
   type PublicServerDependencies,
 } from '../../server.ts';
 import type { Care } from '../api-v1/care-routes.ts';
-import type { CrossOrigin } from '../http/cors.ts';
 import type { FrontConfig, FrontMetadata, Safekeeping } from '../http/front.ts';
 import { MemoryFileService } from './memory-file-service.ts';
 import { MemoryRights } from './memory-rights.ts';

@@ -40,7 +40,9 @@ export function registration(front: Front, exchange: Exchange): Registration {
 
 /** Under which the sender reaches this machine: as it did, or as the node did that passed its request on. */
 function hostOf({ forwardedFor, baseUrl, request }: Exchange): string {
-  if (!forwardedFor) return new URL(baseUrl ?? 'http://127.0.0.1').hostname;
   const address = plainAddress(request.socket.localAddress ?? '127.0.0.1');
+  // A node beside the master reaches it where others do not.
+  const isBeside = /^(?:127\.|::1$)/.test(address);
+  if (!forwardedFor || isBeside) return new URL(baseUrl ?? 'http://127.0.0.1').hostname;
   return address.includes(':') ? `[${address}]` : address;
 }

@@ -1,6 +1,6 @@
 import type { FilePath } from '@dfs/shared';
+import { allowOrigins } from '@dfs/shared/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { allowOrigins } from '../http/cors.ts';
 import { snapshotOf, TestPublicServer, testKey } from '../testing/test-public-server.ts';
 
 let server: TestPublicServer;

@@ -1,8 +1,9 @@
 import cors from 'cors';
-import type { Exchange } from './exchange.ts';
+import type { EnvironmentReader } from '../environment.ts';
+import type { HttpExchange } from './exchange.ts';
 
 /** Lets pages of other origins use this server, as far as they have a key or what they ask for is public. */
-export type CrossOrigin = (exchange: Exchange) => 'answered' | 'goes on';
+export type CrossOrigin = (exchange: HttpExchange) => 'answered' | 'goes on';
 
 /** How long a browser may remember what a preflight answered. */
 const maxAgeSeconds = 600;
@@ -30,4 +31,17 @@ export function allowOrigins(origins: readonly string[]): CrossOrigin {
     response.writeHead(204, { 'X-Request-Id': id }).end();
     return 'answered';
   };
+}
+
+/** The origins (RFC 6454) that `DFS_CORS_ORIGINS` names, or `*`. What is none is a fault. */
+export function readOrigins(read: EnvironmentReader): readonly string[] {
+  const name = 'DFS_CORS_ORIGINS';
+  const origins = (read.optional(name) ?? '').split(',').flatMap((text) => text.trim() || []);
+  for (const origin of origins) {
+    if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) continue;
+    read.fault(
+      `${name} holds ${JSON.stringify(origin)}: write origins such as https://app.example, separated by commas, or *.`,
+    );
+  }
+  return origins;
 }
