@@ -2,7 +2,8 @@ import { networkInterfaces } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { configFileOf, dataDirOf } from '../client-config.ts';
 import { writeWhole } from '../launch/cluster-file.ts';
-import { LocalCluster } from '../launch/local-cluster.ts';
+import { firstNodePort, LocalCluster } from '../launch/local-cluster.ts';
+import { portOrAny } from '../launch/ports.ts';
 import { LaunchError } from '../launch/program.ts';
 import { makeWritable } from '../launch/writable-directory.ts';
 import { runOneProgram } from './run-program.ts';
@@ -35,6 +36,8 @@ export async function instance(
       DFS_DATA: join(dataDir, 'node-1'),
       DFS_NODE_NAME: environment['DFS_NODE_NAME'] || name,
       GOSSIP_INSTANCE: gossip,
+      DFS_PORT:
+        environment['DFS_PORT'] || String(options.port === 0 ? 0 : await portOrAny(firstNodePort)),
       DFS_NODE_PUBLIC_PORT: environment['DFS_NODE_PUBLIC_PORT'] || String(options.port),
     });
   }

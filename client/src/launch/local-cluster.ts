@@ -29,7 +29,7 @@ export interface OpenCluster {
 }
 
 const managementPort = 7041;
-const firstNodePort = 7050;
+export const firstNodePort = 7050;
 const stopPatienceMs = 15_000;
 /** A program that lived at least this long is started again at once; before, after a growing pause. */
 const steadyAfterMs = 1_000;

@@ -1,0 +1,86 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { contentOf } from './harness/content.ts';
+import { temporaryDirectory } from './harness/guard.ts';
+import { type CopyableBlock, readBlocks, Shell } from './harness/pasted-lines.ts';
+import { childrenOf, type Program, startDfs, userEnvironment } from './harness/program.ts';
+import { freePort } from './harness/separate-programs.ts';
+import { waitUntil } from './harness/wait-until.ts';
+
+/** The page as it stands in the repository: what it says is what is tested. */
+const page = new URL('../../../docs/http-api.md', import.meta.url);
+const blocks = readBlocks(readFileSync(page, 'utf8'));
+
+const key = 'BasicPassword';
+/** The ports of the page, and what they are here. */
+const ports = new Map<string, number>();
+const instances = new Map<string, Program>();
+let folder: string;
+let shell: Shell;
+
+const here = (text: string) =>
+  text.replace(/\b(7110|7510|7511)\b/g, (port) => String(ports.get(port)));
+const master = () => `http://127.0.0.1:${ports.get('7110')}`;
+
+/** Starts what a line of the page starts: `SHARD_KEY=… dfs instance --name …`. */
+async function startInstance(line: string): Promise<void> {
+  const [assignment = '', command, ...args] = here(line).split(' ');
+  expect([assignment, command]).toEqual([`SHARD_KEY=${key}`, 'dfs']);
+  const name = args[args.indexOf('--name') + 1] ?? '';
+  const instance = startDfs(args, {
+    cwd: folder,
+    environment: {
+      ...userEnvironment(join(folder, `home of ${name}`)),
+      SHARD_KEY: key,
+      DFS_HEARTBEAT_EVERY: '200ms',
+      DFS_NODE_TIMEOUT: '2s',
+    },
+  });
+  instances.set(name, instance);
+  await waitUntil(`${name} is registered`, async () => {
+    const headers = { 'shard-key': key };
+    const answer = await fetch(`${master()}/api/v1/registered_instances`, { headers });
+    return name in ((await answer.json()) as object);
+  });
+}
+
+/** Once all files have a copy elsewhere, as the page promises for a moment later. */
+async function killInstance(name: string): Promise<void> {
+  const instance = instances.get(name);
+  if (!instance) throw new Error(`No ${name} was started.`);
+  await waitUntil('every file has its copies', async () => {
+    const headers = { authorization: `Bearer ${key}` };
+    const status = await (await fetch(`${master()}/api/v1/status`, { headers })).json();
+    return (status as { health: string }).health === 'whole';
+  });
+  for (const pid of [...childrenOf(instance.pid), instance.pid]) process.kill(pid, 'SIGKILL');
+  await instance.finished;
+}
+
+beforeAll(async () => {
+  folder = temporaryDirectory('http-api');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'video.mp4'), contentOf('video', 300_000));
+  writeFileSync(join(folder, 'another_video.mp4'), contentOf('another', 200_000));
+  for (const port of ['7110', '7510', '7511']) ports.set(port, await freePort());
+  shell = new Shell(folder);
+});
+afterAll(async () => {
+  await shell?.close();
+  for (const instance of [...instances.values()].reverse())
+    await instance.stop().catch(() => undefined);
+});
+
+/** Docker is for `npm run test:compose`; the same is started by the lines beside it. */
+const tested = blocks.filter(({ kind }) => kind !== 'docker');
+
+it.each(tested)('$section: $title', async ({ kind, lines, expected }: CopyableBlock) => {
+  if (kind === 'instance') for (const line of lines) await startInstance(line);
+  else if (kind === 'kill') await killInstance(lines[0] ?? '');
+  else {
+    const { output, status } = await shell.paste(here(lines.join('\n')));
+    expect(output.trimEnd()).toMatch(expected);
+    expect(status).toBe(0);
+  }
+});
