@@ -1,11 +1,19 @@
-// The real servers that some tests start for themselves, Redis and PostgreSQL, what others test WebDAV with, and shells. They are found, or installed where
-// that is allowed, and never started as services of the machine.
+// The real servers that some tests start for themselves, Redis and PostgreSQL, what others test WebDAV with, shells, a browser and what makes videos for it.
+// They are found, or installed where that is allowed, and never started as services of the machine.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { missingCompilerTools } from './setup.mjs';
 
-/** Makes redis-server, PostgreSQL's tools and litmus reachable through PATH; says which are not there and what that means. */
+/** The names of a browser that tests can drive: any of them will do. */
+const browsers = [
+  'chromium-headless-shell',
+  'chromium',
+  'chromium-browser',
+  'google-chrome-stable',
+];
+
+/** Makes redis-server, PostgreSQL's tools and the rest reachable through PATH; says which are not there and what that means. */
 export function provideTestServers() {
   if (missingServers().length > 0) installDebianPackages(missingServers().map((one) => one.debian));
   for (const { name } of missingServers()) {
@@ -32,6 +40,10 @@ function missingServers() {
   for (const name of ['litmus', 'zsh', 'fish']) {
     if (!isThere(name)) missing.push({ name, debian: name });
   }
+  if (!browsers.some((name) => isThere(name))) {
+    missing.push({ name: 'Chromium', debian: 'chromium-headless-shell' });
+  }
+  if (!isThere('ffmpeg', '-version')) missing.push({ name: 'ffmpeg', debian: 'ffmpeg' });
   return missing;
 }
 
@@ -43,8 +55,8 @@ function addPostgresToPath() {
   if (newest) process.env.PATH = `${process.env.PATH}${delimiter}${base}/${newest}/bin`;
 }
 
-function isThere(program) {
-  return spawnSync(program, ['--version']).status === 0;
+function isThere(program, question = '--version') {
+  return spawnSync(program, [question]).status === 0;
 }
 
 function installDebianPackages(packages) {
@@ -58,10 +70,12 @@ function installDebianPackages(packages) {
   };
   const letServicesStart = forbidServices();
   try {
-    const isDone =
-      run('apt-get', '-qq', 'update') &&
-      run('apt-get', '-qq', 'install', '-y', '--no-install-recommends', ...packages);
-    if (!isDone) say(`could not install ${packages.join(', ')}`);
+    const install = (...names) =>
+      run('apt-get', '-qq', 'install', '-y', '--no-install-recommends', ...names);
+    const isDone = run('apt-get', '-qq', 'update') && install(...packages);
+    // One that this system does not know keeps the others out.
+    const left = isDone ? [] : packages.filter((name) => !install(name));
+    if (left.length > 0) say(`could not install ${left.join(', ')}`);
   } finally {
     letServicesStart();
   }

@@ -7,6 +7,7 @@ export * from './serving/cross-origin.ts';
 export * from './serving/etag.ts';
 export * from './serving/exchange.ts';
 export * from './serving/front-server.ts';
+export * from './serving/harmless.ts';
 export * from './serving/request-target.ts';
 export * from './serving/serve-file.ts';
 export type * from './serving/served-file.ts';

@@ -79,9 +79,12 @@ describe('the answer to a reader', () => {
     const { headers } = ask({}, { caller: link({ contentType: 'text/html' }) });
     expect(headers).toMatchObject({
       'content-type': 'text/html',
-      'content-security-policy': 'sandbox',
-      'x-content-type-options': 'nosniff',
+      'Content-Security-Policy': 'sandbox',
+      'X-Content-Type-Options': 'nosniff',
     });
+    const video = ask({}, { caller: link({ contentType: 'video/mp4' }) });
+    expect(video.headers).not.toHaveProperty('Content-Security-Policy');
+    expect(video.headers).toHaveProperty('X-Content-Type-Options', 'nosniff');
   });
 
   it.each([

@@ -10,6 +10,7 @@ import {
   type StoredBlob,
   StoreError,
 } from '@dfs/shared';
+import { harmlessHeaders } from '@dfs/shared/serving';
 import { peerContentType } from './blob-fetcher.ts';
 import type { BlobFacts } from './cache/source-bytes.ts';
 import type { Caller } from './node-access.ts';
@@ -81,16 +82,14 @@ function headersFor(
   }
   const { contentType, fileName } = caller.claims;
   const isPeer = contentType === peerContentType;
-  return [
-    'content-type',
+  const type =
     contentType !== undefined && /^[\x20-\x7e]+$/.test(contentType)
       ? contentType
-      : 'application/octet-stream',
-    // What users uploaded must not run as a page of this host.
-    'content-security-policy',
-    'sandbox',
-    'x-content-type-options',
-    'nosniff',
+      : 'application/octet-stream';
+  return [
+    'content-type',
+    type,
+    ...Object.entries(harmlessHeaders(type)).flat(),
     ...(fileName === undefined ? [] : ['content-disposition', dispositionOf(fileName)]),
     ...(wantsDescription && isPeer ? [nodeHeaders.description, encodeHeaderJson(blob)] : []),
   ];

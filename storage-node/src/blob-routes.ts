@@ -139,7 +139,7 @@ export class BlobRoutes {
       response.writeHead(answer?.status ?? 200, answer?.headers);
       counters.getCount += 1;
       if (!reader) response.end();
-      else counters.getBytes += await sendPieces(reader, response);
+      else await sendPieces(reader, response, counters);
     } finally {
       reader?.close();
     }
@@ -181,28 +181,31 @@ function notDamaged(error: unknown): undefined {
 }
 
 /**
- * Sends pieces as the peer takes them; gives how many bytes were handed over. Stops when the peer
- * is gone. Rejects with what the reader rejects with.
+ * Sends pieces as the peer takes them, and counts the bytes as they are handed over. Stops when the
+ * peer is gone. Rejects with what the reader rejects with.
  */
-async function sendPieces(reader: VerifiedReader, response: ServerResponse): Promise<number> {
-  let sentBytes = 0;
+async function sendPieces(
+  reader: VerifiedReader,
+  response: ServerResponse,
+  counters: NodeCounters,
+): Promise<void> {
+  let isFirst = true;
   for (let piece = await reader.next(); piece; piece = await reader.next()) {
     if (response.destroyed) {
       piece.release();
-      return sentBytes;
+      return;
     }
-    sentBytes += piece.bytes.byteLength;
-    const isLast = reader.isAtEnd;
-    if (isLast && sentBytes === piece.bytes.byteLength) {
+    counters.getBytes += piece.bytes.byteLength;
+    if (isFirst && reader.isAtEnd) {
       // The only piece: headers and bytes leave in one write, and nobody waits for it.
       response.once('close', piece.release);
       response.end(piece.bytes);
-      return sentBytes;
+      return;
     }
+    isFirst = false;
     await sendPiece(piece, response);
   }
   response.end();
-  return sentBytes;
 }
 
 /** Resolves when the operating system has the bytes, or the peer is gone. */

@@ -80,6 +80,11 @@ export function createMetrics(sources: {
         this.set(read());
       },
     });
+  shows(
+    'dfs_node_requests',
+    'Requests being served, the one that asks for this included.',
+    () => counters.requestsNow,
+  );
   shows('dfs_node_blobs', 'Blobs on the disk.', () => tally.blobCount);
   shows('dfs_node_used_bytes', 'Bytes that the files of blobs have.', () => tally.usedBytes);
   shows(

@@ -2,6 +2,7 @@ import contentDisposition from 'content-disposition';
 import { baseNameOf } from '../file-path.ts';
 import { attributeHeaders } from './attributes.ts';
 import { etagOf } from './etag.ts';
+import { harmlessHeaders } from './harmless.ts';
 import type { ServedFile } from './served-file.ts';
 
 /** What the answer to a GET of a file says of it. */
@@ -20,16 +21,6 @@ export interface FileHeadersRequest {
   readonly isById: boolean;
 }
 
-/**
- * What users upload must not run as a page of this server: `sandbox` gives it an origin of its own and no scripts, `nosniff` keeps a browser from
- * guessing that some text is a page. And what such a page asks for must not tell others its address, which may hold a signature.
- */
-const harmless = {
-  'Content-Security-Policy': 'sandbox',
-  'Referrer-Policy': 'no-referrer',
-  'X-Content-Type-Options': 'nosniff',
-};
-
 export function fileHeadersOf(file: ServedFile, request: FileHeadersRequest): FileHeaders {
   const common: Record<string, string> = {
     ETag: etagOf(file.md5),
@@ -39,7 +30,7 @@ export function fileHeadersOf(file: ServedFile, request: FileHeadersRequest): Fi
     'X-DFS-Id': file.id,
     'X-DFS-MD5': file.md5,
     'X-Request-Id': request.requestId,
-    ...harmless,
+    ...harmlessHeaders(file.contentType),
   };
   for (const [name, value] of attributeHeaders(file.attributes)) common[name] = value;
   if (request.isDownload || request.isById) {
