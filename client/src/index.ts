@@ -1,8 +1,11 @@
 /** What programs may use: the store's tree as a class, and where a user's store is. */
 export {
+  type CacheOrder,
+  type CacheOutcome,
   type EntryId,
   type FilePath,
   type FoundEntry,
+  type HotAnswer,
   type ListAnswerEntry,
   type NodeAnswer,
   type NodeName,
@@ -20,6 +23,7 @@ export {
 export { StoreApi, type StreamedAnswer } from './api.ts';
 export { type ClientConfig, readClientConfig } from './client-config.ts';
 export {
+  type Caches,
   type CopyResult,
   DfsClient,
   type Nodes,

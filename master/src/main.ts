@@ -250,6 +250,7 @@ async function wire(
     nodes,
     nodeAdmin,
     repair,
+    caching,
     clockDoubt: () => grace.doubt(),
     journal,
     metrics,

@@ -102,6 +102,38 @@ export interface NodeAnswer {
   readonly dataDir: string;
 }
 
+/** `POST` and `DELETE /api/v1/caches/<path>`: an array of these, one for each node that was to be told. */
+export interface CacheOutcome {
+  readonly node: NodeName;
+  /** `ordered`: it fetches the file from now on; `stored` and `cached`: it has it already. */
+  readonly outcome: 'stored' | 'cached' | 'ordered' | 'dropped' | 'failed';
+  /** Why it failed. */
+  readonly message?: string;
+}
+
+/** Body of `POST /api/v1/caches/<path>`. */
+export interface CacheOrder {
+  /** Every node (when it is absent, too), so many nodes in all, or one, by its id or name. */
+  readonly on?: 'all' | number | string;
+  /** From -20 to 20, 10 when it is absent: the higher, the longer it is kept when room runs short. */
+  readonly priority?: number;
+}
+
+/** `GET /api/v1/hot`: files that are read often, and such as were and are still cached for that; the most read first. */
+export interface HotAnswer {
+  /** More reads per minute make a file hot; 0: none is. */
+  readonly limit: number;
+  readonly files: readonly {
+    readonly path: string;
+    readonly id: FileId;
+    readonly size: number;
+    readonly readsPerMinute: number;
+    /** Nodes that have all of it. */
+    readonly stored: readonly NodeName[];
+    readonly cached: readonly NodeName[];
+  }[];
+}
+
 /** `GET /api/v1/log?path=&limit=`: an array of these, newest last; `?follow=1` streams one a line (NDJSON) as they come, after the last `limit`. */
 export interface LogAnswer {
   readonly id: number;

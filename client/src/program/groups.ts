@@ -51,6 +51,11 @@ export const commandGroups: readonly CommandGroup[] = [
     load: async () => (await import('./sharing.ts')).addSharingCommands,
   },
   {
+    heading: 'Copies where readers are:',
+    commands: ['hot', 'cache'],
+    load: async () => (await import('./caching.ts')).addCachingCommands,
+  },
+  {
     heading: 'Typing commands:',
     commands: ['shell', 'completion', '__complete'],
     load: async () => (await import('./shell.ts')).addShellCommands,

@@ -209,6 +209,22 @@ describe('the client', () => {
     expect(heard[0]?.headers['content-type']).toBe('application/json');
   });
 
+  it('has nodes cache a file and let go of it, and asks what is hot', async () => {
+    const { client, heard } = await serve(says(200, [{ outcome: 'ordered' }]));
+    expect(await client.caches.order('/a b', { on: 2, priority: 5 })).toEqual([
+      { outcome: 'ordered' },
+    ]);
+    await client.caches.order('/a');
+    await client.caches.drop('/a');
+    await client.caches.hot();
+    expect(heard.map(({ line, body }) => `${line} ${body}`)).toEqual([
+      'POST /api/v1/caches/a%20b {"on":2,"priority":5}',
+      'POST /api/v1/caches/a {}',
+      'DELETE /api/v1/caches/a ',
+      'GET /api/v1/hot ',
+    ]);
+  });
+
   it('lists, restores and empties the trash', async () => {
     const { client, heard } = await serve(({ line }, response) => {
       if (line.includes('after=7')) response.end('{"items":[{"id":"8"}]}');

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import {
+  type CacheOrder,
+  type CacheOutcome,
   type FilePath,
   type FoundEntry,
+  type HotAnswer,
   type ListAnswer,
   type ListAnswerEntry,
   type NodeAnswer,
@@ -62,12 +65,14 @@ export class DfsClient {
   readonly trash: Trash;
   readonly nodes: Nodes;
   readonly sharing: Sharing;
+  readonly caches: Caches;
 
   constructor(store: StoreApi | ClientConfig) {
     this.api = store instanceof StoreApi ? store : new StoreApi(store);
     this.trash = new Trash(this.api);
     this.nodes = new Nodes(this.api);
     this.sharing = new Sharing(this.api);
+    this.caches = new Caches(this.api);
   }
 
   /**
@@ -295,6 +300,32 @@ export class Trash {
       json: what,
     });
     return answerOf<TrashEmptyAnswer>(answer).removed;
+  }
+}
+
+/** What nodes keep in their caches for readers. */
+export class Caches {
+  readonly #api: StoreApi;
+
+  constructor(api: StoreApi) {
+    this.#api = api;
+  }
+
+  /** Has nodes fetch a file into their caches, in the background; resolves with what each node says. Rejects with `not-found`, `is-a-directory`. */
+  async order(path: string, order: CacheOrder = {}): Promise<CacheOutcome[]> {
+    const url = `/api/v1/caches${locate(path)}`;
+    return answerOf(await this.#api.send({ method: 'POST', path: url, json: order }));
+  }
+
+  /** Has every node that is there let go of a file. Rejects with `not-found`, `is-a-directory`. */
+  async drop(path: string): Promise<CacheOutcome[]> {
+    const url = `/api/v1/caches${locate(path)}`;
+    return answerOf(await this.#api.send({ method: 'DELETE', path: url }));
+  }
+
+  /** The files that are read often, and where they are cached for that. */
+  hot(): Promise<HotAnswer> {
+    return this.#api.getJson('/api/v1/hot');
   }
 }
 

@@ -1,4 +1,4 @@
-import { type FilePath, type NodeId, type NodeName, StoreError } from '@dfs/shared';
+import { type CacheOutcome, type FilePath, type NodeId, StoreError } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory, NodeSnapshot } from '../cluster/node-directory.ts';
 import type { FileBlob, MetadataRepository, NamedFile } from '../metadata/metadata-repository.ts';
@@ -10,16 +10,8 @@ import type { HotFiles } from './hot-files.ts';
 export interface CacheTargets {
   /** Every node, so many nodes in all, or one of them. */
   readonly nodes: 'all' | number | NodeId;
-  /** From -20 to 20; the higher, the longer it is kept when room runs short. By default `askedPriority`. */
+  /** From `cachePriorityMin` to `cachePriorityMax`; the higher, the longer it is kept when room runs short. By default `askedPriority`. */
   readonly priority?: number;
-}
-
-/** What became of an order at one node. `ordered`: it fetches the file from now on. */
-export interface CacheOutcome {
-  readonly node: NodeName;
-  readonly outcome: 'stored' | 'cached' | 'ordered' | 'dropped' | 'failed';
-  /** Why it failed. */
-  readonly message?: string;
 }
 
 /** Puts files into caches by hand. */
@@ -39,6 +31,7 @@ export interface ClusterCacheControlDependencies {
   readonly logger: Logger;
 }
 
+export const cachePriorityMin = -20;
 export const cachePriorityMax = 20;
 /** What somebody asked for is kept longer than what is hot. */
 export const askedPriority = 10;

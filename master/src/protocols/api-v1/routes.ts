@@ -5,6 +5,7 @@ import { checkServing, type Front, pathUnder } from '../http/front.ts';
 import { noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
 import { type Instance, instancesOf } from '../text-api/instances.ts';
+import { cacheRoutes } from './cache-routes.ts';
 import { LogRoute } from './follow-log.ts';
 import { keyRoutes } from './key-routes.ts';
 import { addNodeRoutes } from './node-routes.ts';
@@ -29,6 +30,7 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
   router.use(keyRoutes(front, exchangeOf));
   router.use(visibilityRoutes(front, exchangeOf));
   router.use(shareRoutes(front, exchangeOf));
+  router.use(cacheRoutes(front, exchangeOf));
 
   router.get(`${mount}/health`, (request) => {
     sendJson(exchangeOf(request), 200, {

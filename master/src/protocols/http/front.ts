@@ -4,6 +4,8 @@ import type { AccessControl } from '../../access/access-control.ts';
 import type { AccessKeys } from '../../access/access-keys.ts';
 import type { LinkKeys } from '../../access/links.ts';
 import type { Openings } from '../../access/openings.ts';
+import type { CacheControl } from '../../caching/cache-control.ts';
+import type { HotFiles } from '../../caching/hot-files.ts';
 import type { NodeAdmin } from '../../cluster/node-admin.ts';
 import type { NodeDirectory } from '../../cluster/node-directory.ts';
 import { restoreHint } from '../../cluster/recovery.ts';
@@ -42,6 +44,12 @@ export interface FrontRepair extends Pick<RepairLoop, 'awaited' | 'wake'> {
   readonly rebalance: Pick<RepairLoop['rebalance'], 'start' | 'stop' | 'progress'>;
 }
 
+/** What nodes cache, and which files are read often. */
+export interface FrontCaching {
+  readonly control: CacheControl;
+  readonly hot: Pick<HotFiles, 'list' | 'limitPerMinute'>;
+}
+
 export interface FrontConfig {
   /** The name of this master among others. */
   readonly instanceName: string;
@@ -72,6 +80,7 @@ export interface Front {
   readonly nodes: NodeDirectory;
   readonly nodeAdmin: NodeAdmin;
   readonly repair: FrontRepair;
+  readonly caching: FrontCaching;
   /** Why nothing expires at the moment; undefined when the clock is trusted. */
   readonly clockDoubt?: () => ReturnType<GracePeriod['doubt']>;
   /** How the journal is kept on nodes. */

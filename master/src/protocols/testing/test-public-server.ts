@@ -1,6 +1,7 @@
 import type { Server } from 'node:http';
 import {
   type AccessRole,
+  type CacheOutcome,
   type Clock,
   type ClusterId,
   type FilePath,
@@ -19,6 +20,7 @@ import { FailureThrottle } from '../../access/failure-throttle.ts';
 import { LinkKeys } from '../../access/links.ts';
 import { Openings } from '../../access/openings.ts';
 import { MemoryAccessKeyRows } from '../../access/testing/memory-access-key-rows.ts';
+import type { HotFile } from '../../caching/hot-files.ts';
 import { findNode } from '../../cluster/node-admin.ts';
 import type { NodeDirectory, NodeSnapshot } from '../../cluster/node-directory.ts';
 import type { FileService } from '../../files/file-types.ts';
@@ -83,6 +85,8 @@ export class TestPublicServer {
   fsckLines: FsckLine[] = [];
   fsckFailure: unknown;
   readonly asked: string[] = [];
+  cacheOutcomes: CacheOutcome[] = [];
+  hotFiles: HotFile[] = [];
   readonly care: Care = {
     startScrub: async (node = 'all') => {
       this.asked.push(`scrub ${node}`);
@@ -147,6 +151,19 @@ export class TestPublicServer {
           stop: () => this.asked.push('stop rebalancing'),
           progress: () => ({ isRunning: false, movedCopies: 0, movedBytes: 0, spread: 0.25 }),
         },
+      },
+      caching: {
+        control: {
+          cacheOn: async (path, { nodes, priority }) => {
+            this.asked.push(`cache ${path} on ${nodes}, priority ${priority ?? 'usual'}`);
+            return this.cacheOutcomes;
+          },
+          dropCaches: async (path) => {
+            this.asked.push(`drop caches of ${path}`);
+            return this.cacheOutcomes;
+          },
+        },
+        hot: { limitPerMinute: 60, list: async () => this.hotFiles },
       },
       metrics,
       logger: this.#recording.logger,
