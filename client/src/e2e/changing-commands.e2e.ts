@@ -517,6 +517,17 @@ describe('dfs share, grant and unshare', () => {
     expect((await dfs(['unshare', '/shared3/a', '127.0.0.1']))[0]).toBe(3);
   });
 
+  it('cut a download that runs under a link that is taken back', async () => {
+    await cluster.store('/shared6/big', Buffer.alloc(48 * 2 ** 20, 'x'));
+    const [, link] = await dfs(['share', '/shared6/big']);
+    const download = await cluster.open({ method: 'GET', path: pathOf(link), withKey: false });
+    expect(download.statusCode).toBe(200);
+    expect(await dfs(['unshare', link.trim()])).toEqual(
+      done('The link opens nothing any more; 1 download cut off\n'),
+    );
+    await expect(download.resume().toArray()).rejects.toThrow(/aborted/);
+  });
+
   it('refuse what cannot be meant', async () => {
     await store('/shared4/a');
     await dfs(['chmod', 'public', '/shared4']);

@@ -435,6 +435,75 @@ describe('an address grant', () => {
   });
 });
 
+describe('an access key', () => {
+  const asks = async (key: string, method: string, path: string, body?: unknown) => {
+    const answer = await fetch(`${server.url}${path}`, {
+      method,
+      headers: { ...json, 'SHARD-KEY': key },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: answer.status, body: (await answer.json()) as never };
+  };
+  beforeEach(async () => {
+    await server.files.add('/team/x', 'of the team');
+  });
+
+  it('shares and takes back inside its prefix when its role lets it write', async () => {
+    const key = await server.keyFor('write', '/team');
+    const { status, body } = await asks(key, 'POST', '/api/v1/shares/team/x', { seconds: 60 });
+    const { url, signature } = body as ShareAnswer;
+    expect(status).toBe(201);
+    expect((await stranger(url)).status).toBe(200);
+    expect((await asks(key, 'DELETE', `/api/v1/shares?signature=${signature}`)).status).toBe(200);
+    expect((await stranger(url)).status).toBe(401);
+    const network = { network: '127.0.0.1', seconds: 60 };
+    const granted = await asks(key, 'POST', '/api/v1/grants/team/x', network);
+    expect(granted).toMatchObject({
+      status: 201,
+      body: { createdBy: key.slice(0, key.indexOf('.')) },
+    });
+    expect((await asks(key, 'GET', '/api/v1/grants/team')).body).toMatchObject({
+      grants: [{ path: '/team/x' }],
+    });
+    expect((await asks(key, 'DELETE', '/api/v1/shares/team/x')).body).toMatchObject({ grants: 1 });
+    expect(
+      (await asks(key, 'PUT', '/api/v1/visibility/team/x', { visibility: 'public' })).status,
+    ).toBe(200);
+  });
+
+  it.each([
+    ['write', '/team', '/other.txt'],
+    ['admin', '/team', '/other.txt'],
+    ['read', '/', '/team/x'],
+    ['write', '/tea', '/team/x'],
+  ] as const)('of role %s and prefix %s does not share %s', async (role, prefix, path) => {
+    const key = await server.keyFor(role, prefix);
+    const { signature, url } = await share({}, path);
+    const network = { network: '127.0.0.1', seconds: 60 };
+    const answers = await Promise.all([
+      asks(key, 'POST', `/api/v1/shares${path}`, { seconds: 60 }),
+      asks(key, 'DELETE', `/api/v1/shares${path}`),
+      asks(key, 'DELETE', `/api/v1/shares?signature=${signature}`),
+      asks(key, 'DELETE', `/api/v1/shares?signature=${signature}&path=${path}`),
+      asks(key, 'POST', `/api/v1/grants${path}`, network),
+      asks(key, 'DELETE', `/api/v1/grants${path}`),
+      asks(key, 'GET', `/api/v1/grants${path}`),
+      asks(key, 'PUT', `/api/v1/visibility${path}`, { visibility: 'public' }),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 403));
+    expect((await stranger(url)).status).toBe(200);
+    expect((await stranger(`/fs${path}`)).status).toBe(401);
+  });
+
+  it('that does not reach so far reads what a link or a grant opens to anybody', async () => {
+    const key = await server.keyFor('read', '/team');
+    const headers = { 'SHARD-KEY': key };
+    const { url } = await share();
+    expect((await stranger('/fs/a%20b.txt', { headers })).status).toBe(403);
+    expect((await stranger(url, { headers })).status).toBe(200);
+  });
+});
+
 describe('the log', () => {
   it('never holds a signature or a key', async () => {
     const { url, signature } = await share();
