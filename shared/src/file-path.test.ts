@@ -7,6 +7,7 @@ import {
   childOf,
   type FilePath,
   filePathOf,
+  isWithin,
   namesOf,
   parentOf,
   parseFilePath,
@@ -210,5 +211,21 @@ describe('another name for one that is taken', () => {
       for (const n of [1, 99, 1_000_000])
         expect(checkName(alternativeName(name, n))).not.toBe(name);
     }
+  });
+});
+
+describe('a part of the tree', () => {
+  it.each([
+    ['/a', '/a', true],
+    ['/a/b', '/a', true],
+    ['/ab', '/a', false],
+    ['/a', '/a/b', false],
+    ['/', '/', true],
+    ['/a', '/', true],
+    ['/', '/a', false],
+    ['/ä/b', '/ä', true],
+    ['/äb', '/ä', false],
+  ])('%s is within %s: %s', (path, above, is) => {
+    expect(isWithin(path as FilePath, above as FilePath)).toBe(is);
   });
 });

@@ -79,6 +79,11 @@ export const namesOf = (path: FilePath): string[] => (path === '/' ? [] : path.s
 export const baseNameOf = (path: FilePath) => path.slice(path.lastIndexOf('/') + 1);
 export const parentOf = (path: FilePath) =>
   (path.slice(0, path.lastIndexOf('/')) || '/') as FilePath;
+/** Whether a path is `above` or below it. */
+export const isWithin = (path: FilePath, above: FilePath): boolean =>
+  above === rootPath ||
+  path === above ||
+  (path.startsWith(above) && path.charAt(above.length) === '/');
 /** A path one name longer; the name is checked, and the length of the whole. */
 export const childOf = (path: FilePath, name: string): FilePath =>
   filePathOf([...namesOf(path), name]);

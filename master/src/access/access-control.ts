@@ -119,8 +119,9 @@ const reachOf = (operation: Operation, { path }: AccessTarget) =>
     : `may not ${verbOf[operation]} ${path ?? 'all of the tree'}`;
 
 const verbOf: Readonly<Record<Operation, string>> = {
+  // The same word, so that nobody learns whether something is a file, a directory, or nothing.
   read: 'read',
-  list: 'list',
+  list: 'read',
   write: 'write',
   delete: 'delete',
   share: 'share',

@@ -1,6 +1,6 @@
 import type { AccessRole, FilePath } from '@dfs/shared';
 import { describe, expect, it } from 'vitest';
-import { isAllowed, isWithin, type Operation, type Principal } from './rules.ts';
+import { isAllowed, type Operation, type Principal } from './rules.ts';
 
 const operations: readonly Operation[] = ['read', 'list', 'write', 'delete', 'share', 'admin'];
 const admin: Principal = { kind: 'admin' };
@@ -85,18 +85,4 @@ describe('what is allowed', () => {
       expect(operations.filter((operation) => isAllowed(principal, operation))).toEqual(allowed);
     },
   );
-
-  it.each([
-    ['/a', '/a', true],
-    ['/a/b', '/a', true],
-    ['/ab', '/a', false],
-    ['/a', '/a/b', false],
-    ['/', '/', true],
-    ['/a', '/', true],
-    ['/', '/a', false],
-    ['/ä/b', '/ä', true],
-    ['/äb', '/ä', false],
-  ])('%s is within %s: %s', (path, above, is) => {
-    expect(isWithin(path as FilePath, above as FilePath)).toBe(is);
-  });
 });

@@ -1,4 +1,4 @@
-import { type AccessRole, type FilePath, rootPath } from '@dfs/shared';
+import { type AccessRole, type FilePath, isWithin, rootPath } from '@dfs/shared';
 
 /** Who asks, as far as they proved it. */
 export type Principal =
@@ -47,11 +47,3 @@ export function isAllowed(
   if (isWithin(path ?? rootPath, prefix)) return true;
   return operation === 'list' && path !== undefined && isWithin(prefix, path);
 }
-
-/** Whether a path is `above` or below it. Pure. */
-export const isWithin = (path: FilePath, above: FilePath): boolean =>
-  above === rootPath ||
-  path === above ||
-  (path.startsWith(above) && path.charCodeAt(above.length) === slash);
-
-const slash = '/'.charCodeAt(0);

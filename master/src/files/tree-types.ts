@@ -41,11 +41,13 @@ export interface RestoreOptions {
   /** By default where it was. Missing parents are made. */
   readonly to?: FilePath;
   readonly onConflict: OnConflict;
+  /** What was anywhere else is `not-found`. */
+  readonly within?: FilePath;
 }
 
-/** Which items: these, what was at or below a path, or all. */
+/** Which items: these (as far as they were `within` a part of the tree), what was at or below a path, or all. */
 export type TrashSelection =
-  | { readonly ids: readonly EntryId[] }
+  | { readonly ids: readonly EntryId[]; readonly within?: FilePath }
   | { readonly path: FilePath }
   | { readonly all: true };
 

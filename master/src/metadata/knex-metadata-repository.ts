@@ -73,6 +73,7 @@ import type {
   RestoreOutcome,
   RestoreRequest,
   TrashPage,
+  TrashToEmpty,
   Usage,
 } from './tree-changes.ts';
 import { TreeCopy } from './tree-copy.ts';
@@ -267,7 +268,7 @@ export class KnexMetadataRepository implements MetadataRepository {
     return this.#changes.restoreTrashed(id, request);
   }
 
-  emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number> {
+  emptyTrash(query: TrashToEmpty): Promise<number> {
     return this.#changes.emptyTrash(query);
   }
 

@@ -51,9 +51,20 @@ export interface TrashPage {
   readonly next?: string;
 }
 
+/** Without ids and path: everything that is there now. */
+export interface TrashToEmpty {
+  readonly ids?: readonly EntryId[];
+  /** Of these ids only what was in this part of the tree. */
+  readonly within?: FilePath;
+  /** What was there or below. */
+  readonly path?: FilePath;
+}
+
 export interface RestoreRequest extends TrashTime {
   /** Where to; by default where it was. */
   readonly to?: FilePath;
+  /** What was anywhere else is passed over as if it were not there. */
+  readonly within?: FilePath;
   /** When the name is taken. `replace` gives up what has it, as a move does. */
   readonly onConflict: 'fail' | 'rename' | 'replace';
 }
@@ -112,8 +123,8 @@ export interface TreeChanges {
    * `not-a-directory` (a parent is a file), `conflict` (as the root, or no free name is left).
    */
   restoreTrashed(id: EntryId, request: RestoreRequest): Promise<RestoreOutcome>;
-  /** Lets these items (or what was at `path` or below, or without both everything that is there now) expire at once. Takes a transaction for each 1 000. Gives how many. */
-  emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number>;
+  /** Lets items expire at once. Takes a transaction for each 1 000. Gives how many. */
+  emptyTrash(query: TrashToEmpty): Promise<number>;
   /** The same for the oldest items, with a transaction for each 1 000 too, until what they hold comes to so many bytes (of contents, not of their copies). */
   expireOldestTrash(bytes: number): Promise<{ readonly items: number; readonly bytes: number }>;
   /** Takes what has expired apart: at most `limit` (and 1 000) names in a transaction, where a file counts as many as it has blobs and one of more than that goes by itself. To be called until it is done. */

@@ -17,6 +17,7 @@ import type {
   RemoveRequest,
   RestoreOutcome,
   RestoreRequest,
+  TrashToEmpty,
 } from './tree-changes.ts';
 
 /** Of one transaction. */
@@ -47,8 +48,8 @@ export class TreeWrites {
     return this.#writes.submit({ rows: 1, decide: (draft) => decideRestore(draft, id, request) });
   }
 
-  async emptyTrash(query: { ids?: readonly EntryId[]; path?: FilePath }): Promise<number> {
-    if (query.ids !== undefined) return this.#expire(query.ids).then((expired) => expired.size);
+  async emptyTrash({ ids, within, ...query }: TrashToEmpty): Promise<number> {
+    if (ids !== undefined) return (await this.#expire(ids, within)).size;
     let total = 0;
     for (let last: TrashPlace | undefined, isMore = true; isMore; ) {
       const page = await shownItems(this.#database, { ...query, after: last });
@@ -74,12 +75,12 @@ export class TreeWrites {
     return total;
   }
 
-  /** Gives those that could still be brought back. */
-  async #expire(ids: readonly EntryId[]): Promise<ReadonlySet<EntryId>> {
+  /** Gives those that could still be brought back, and were within that part of the tree. */
+  async #expire(ids: readonly EntryId[], within?: FilePath): Promise<ReadonlySet<EntryId>> {
     const expired = new Set<EntryId>();
     for (let at = 0; at < ids.length; at += namesMax) {
       const some = ids.slice(at, at + namesMax);
-      const decide = (draft: Draft) => decideExpiry(draft, some);
+      const decide = (draft: Draft) => decideExpiry(draft, some, within);
       for (const id of await this.#writes.submit({ rows: some.length, decide })) expired.add(id);
     }
     return expired;

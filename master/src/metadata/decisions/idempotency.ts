@@ -27,12 +27,11 @@ export function outcomeOfKey(
 ): BindOutcome | undefined {
   if (known.createdAtMs < nowMs - keyKeptMs) return undefined;
   if (known.path !== path) {
+    // Not for which one: whoever asks may have no right to know of it.
     throw new StoreError(
       'idempotency-conflict',
-      `The idempotency key was used for ${known.path}.`,
-      {
-        hint: 'Use a new key for each upload.',
-      },
+      'The idempotency key was used for another path already.',
+      { hint: 'Use a new key for each upload.' },
     );
   }
   return { ...(JSON.parse(known.outcome) as BindOutcome), repeated: true };

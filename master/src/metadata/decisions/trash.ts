@@ -3,6 +3,7 @@ import {
   childOf,
   type EntryId,
   type FilePath,
+  isWithin,
   newEntryId,
   parentOf,
   rootPath,
@@ -38,7 +39,7 @@ export function keepReplaced(
 /** What `restoreTrashed` promises is decided here. */
 export function decideRestore(draft: Draft, id: EntryId, request: RestoreRequest): RestoreOutcome {
   needItem(draft, id);
-  const { entry, record } = findItem(draft, id);
+  const { entry, record } = findItem(draft, id, request.within);
   const path = request.to ?? (record.path as FilePath);
   if (path === rootPath) {
     throw new StoreError('conflict', 'Nothing can take the place of the root directory.', {
@@ -60,12 +61,16 @@ export function decideRestore(draft: Draft, id: EntryId, request: RestoreRequest
   return { path: childOf(parentOf(path), name), entry: restored };
 }
 
-/** Lets these items expire now; those that cannot be brought back anyway are passed over. Gives those that could. */
-export function decideExpiry(draft: Draft, ids: readonly EntryId[]): EntryId[] {
+/** Lets these items expire now, of them those that were within a part of the tree; those that cannot be brought back anyway are passed over. Gives those that could. */
+export function decideExpiry(
+  draft: Draft,
+  ids: readonly EntryId[],
+  within: FilePath = rootPath,
+): EntryId[] {
   for (const id of ids) draft.trash.need(id);
   const expired = draft.each(ids, (id) => {
     const record = draft.trash.get(id);
-    if (!record || !isShown(draft, record)) return [];
+    if (!record || !isShown(draft, record) || !wasWithin(record, within)) return [];
     const after = { ...record, expiresAtMs: draft.nowMs, isHidden: true };
     draft.trash.set(id, after);
     draft.journalise(trashImage(after));
@@ -85,14 +90,22 @@ export function needItem(draft: Draft, id: EntryId): void {
   draft.entries.need(entryKeyOf(trashId, id));
 }
 
-function findItem(draft: Draft, id: EntryId): { entry: Entry; record: TrashRecord } {
+function findItem(
+  draft: Draft,
+  id: EntryId,
+  within: FilePath = rootPath,
+): { entry: Entry; record: TrashRecord } {
   const record = draft.trash.get(id);
   const entry = draft.child(trashId, id);
-  if (record && entry && isShown(draft, record)) return { entry, record };
+  if (record && entry && isShown(draft, record) && wasWithin(record, within)) {
+    return { entry, record };
+  }
   throw new StoreError('not-found', `There is nothing in the trash with the id ${id}.`, {
     hint: 'Look at what the trash holds: what has expired cannot be brought back.',
   });
 }
+
+const wasWithin = ({ path }: TrashRecord, within: FilePath) => isWithin(path as FilePath, within);
 
 const isShown = (draft: Draft, { isHidden, expiresAtMs }: TrashRecord) =>
   !isHidden && expiresAtMs > draft.nowMs;

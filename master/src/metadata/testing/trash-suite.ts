@@ -237,6 +237,29 @@ export function describeTrash(open: OpenMetadata): void {
   );
 
   it(
+    'gives and lets go only of what was in a part of the tree, where that is asked for',
+    test(async (harness) => {
+      const { repository } = harness;
+      for (const at of ['/team/a', '/team/b', '/teams/a']) {
+        await bind(repository, at);
+        await remove(harness, at);
+      }
+      const idAt = async (at: string) =>
+        (await trashOf(harness)).find((item) => item.path === at)?.id as EntryId;
+      const within = path('/team');
+      const outside = await idAt('/teams/a');
+      await expect(restore(harness, outside, { within })).rejects.toEqual(kindOf('not-found'));
+      const elsewhere = { within, to: path('/team/c') };
+      await expect(restore(harness, outside, elsewhere)).rejects.toEqual(kindOf('not-found'));
+      const ids = [outside, await idAt('/team/a')];
+      expect(await repository.emptyTrash({ ids, within })).toBe(1);
+      const { path: back } = await restore(harness, await idAt('/team/b'), { within });
+      expect(back).toBe('/team/b');
+      expect((await trashOf(harness)).map((item) => item.path)).toEqual(['/teams/a']);
+    }),
+  );
+
+  it(
     'is emptied of some, or of all, and what it let go of does not come back',
     test(async (harness) => {
       const { repository } = harness;

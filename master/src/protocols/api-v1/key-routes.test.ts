@@ -4,12 +4,13 @@ import type {
   AccessRole,
   NewAccessKeyAnswer,
 } from '@dfs/shared';
+import { TrustedProxies } from '@dfs/shared/serving';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestPublicServer, testKey } from '../testing/test-public-server.ts';
 
 let server: TestPublicServer;
 beforeEach(async () => {
-  server = await new TestPublicServer().start();
+  server = await new TestPublicServer({ proxies: TrustedProxies.of('loopback') }).start();
 });
 afterEach(() => server.stop());
 

@@ -2,7 +2,7 @@ import type { ReplicaAnswer, StatAnswer } from '@dfs/shared';
 import { type Request, type Response, Router } from 'express';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front, pathUnder } from '../http/front.ts';
-import { noFileAt } from '../http/lookup.ts';
+import { authorizeSeeing, noFileAt } from '../http/lookup.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
 import { type Instance, instancesOf } from '../text-api/instances.ts';
 import { cacheRoutes } from './cache-routes.ts';
@@ -102,10 +102,9 @@ function knownInstances(front: Front, { principal }: Exchange): Record<string, I
 }
 
 async function stat(front: Front, exchange: Exchange): Promise<StatAnswer> {
-  const { access, nodes } = front;
   const { path } = pathUnder(`${mount}/stat`, exchange);
-  access.authorize(exchange.principal, 'read', { path });
-  checkServing(nodes);
+  await authorizeSeeing(front, exchange, path);
+  checkServing(front.nodes);
   return statAt(front, path);
 }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FilePath, GrantsAnswer, ShareAnswer } from '@dfs/shared';
+import { TrustedProxies } from '@dfs/shared/serving';
 import { FakeClock } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deriveLinkKey, signLink } from '../../access/links.ts';
@@ -12,7 +13,11 @@ let clock: FakeClock;
 
 beforeEach(async () => {
   clock = new FakeClock();
-  server = await new TestPublicServer({ clock, clusterKeyAlso: 'the key before' }).start();
+  server = await new TestPublicServer({
+    clock,
+    clusterKeyAlso: 'the key before',
+    proxies: TrustedProxies.of('loopback'),
+  }).start();
   await server.files.add('/a b.txt', 'secret text');
   await server.files.add('/other.txt', 'another secret');
 });

@@ -1,8 +1,10 @@
 import {
   type EntryId,
   type FilePath,
+  isWithin,
   parseEntryId,
   parseFilePath,
+  rootPath,
   StoreError,
   type TrashAnswer,
   type TrashEmptyAnswer,
@@ -24,28 +26,29 @@ const limitDefault = 1_000;
 const limitMax = 1_000;
 const idsMax = 1_000;
 
-/** What was removed or replaced, to be seen, brought back, or let go. Whoever asks about one path needs the right to delete there; all else needs an administrator. */
+/** What was removed or replaced, to be seen, brought back, or let go. Needs the right to delete there; where no path is named, it is about the part of the tree that the key opens. */
 export function trashRoutes(front: Front, exchangeOf: (request: Request) => Exchange): Router {
   const { access, files, nodes } = front;
   const router = Router({ caseSensitive: true, strict: true });
 
-  const authorize = ({ principal }: Exchange, path: FilePath | undefined) => {
-    if (path === undefined) access.authorize(principal, 'admin');
-    else access.authorize(principal, 'delete', { path });
+  /** The part of the tree that is meant; undefined: all of it. */
+  const authorize = ({ principal }: Exchange, wanted?: FilePath): FilePath | undefined => {
+    const path = wanted ?? (principal.kind === 'key' ? principal.prefix : rootPath);
+    access.authorize(principal, 'delete', { path });
     checkServing(nodes);
+    return path === rootPath ? undefined : path;
   };
 
   router.get(mount, async (request) => {
     const exchange = exchangeOf(request);
     const { query } = exchange;
-    const path = query.get('path');
-    const ofPath = path === null ? {} : { path: parseFilePath(path) };
-    authorize(exchange, ofPath.path);
+    const wanted = query.get('path');
+    const path = authorize(exchange, wanted === null ? undefined : parseFilePath(wanted));
     const after = query.get('after');
     const { items, next } = await files.listTrash({
       limit: readLimit(query.get('limit')),
       ...(after === null ? {} : { after }),
-      ...ofPath,
+      ...(path === undefined ? {} : { path }),
     });
     const answer: TrashAnswer = {
       items: items.map(trashItemOf),
@@ -57,7 +60,7 @@ export function trashRoutes(front: Front, exchangeOf: (request: Request) => Exch
   router.post(`${mount}/restore`, async (request) => {
     const exchange = exchangeOf(request);
     // Where it was is known only later.
-    authorize(exchange, undefined);
+    const within = authorize(exchange);
     const body = await readJson(front, exchange);
     const id = fieldOf(body, 'id', 'string');
     const to = fieldOf(body, 'to', 'string');
@@ -66,9 +69,12 @@ export function trashRoutes(front: Front, exchangeOf: (request: Request) => Exch
         hint: 'Name the item by the id that the trash lists.',
       });
     }
+    const place = to === undefined ? {} : { to: parseFilePath(to) };
+    if (place.to !== undefined) access.authorize(exchange.principal, 'write', { path: place.to });
     const path = await files.restoreFromTrash(parseEntryId(id), {
       onConflict: parseOnConflict(fieldOf(body, 'onConflict', 'string')) ?? 'fail',
-      ...(to === undefined ? {} : { to: parseFilePath(to) }),
+      ...place,
+      ...(within === undefined ? {} : { within }),
     });
     const answer: TrashRestoreAnswer = { path };
     sendJson(exchange, 200, answer);
@@ -76,12 +82,12 @@ export function trashRoutes(front: Front, exchangeOf: (request: Request) => Exch
 
   router.post(`${mount}/empty`, async (request) => {
     const exchange = exchangeOf(request);
-    const { principal } = exchange;
     // Before the body of a stranger is read.
-    access.authorize(principal, 'delete');
+    const within = authorize(exchange);
     const selection = readSelection(await readJson(front, exchange));
-    authorize(exchange, 'path' in selection ? selection.path : undefined);
-    const answer: TrashEmptyAnswer = { removed: await files.emptyTrash(selection) };
+    const answer: TrashEmptyAnswer = {
+      removed: await files.emptyTrash(within === undefined ? selection : narrow(selection, within)),
+    };
     sendJson(exchange, 200, answer);
   });
 
@@ -104,6 +110,14 @@ const trashItemOf = (item: TrashedEntry): TrashItem => ({
   size: item.sizeBytes,
   files: item.files,
 });
+
+/** What of it was inside a part of the tree. Rejects with `forbidden` for a path outside. */
+function narrow(selection: TrashSelection, within: FilePath): TrashSelection {
+  if ('ids' in selection) return { ...selection, within };
+  if ('all' in selection) return { path: within };
+  if (isWithin(selection.path, within)) return selection;
+  throw new StoreError('forbidden', `The key opens ${within}, and ${selection.path} is outside.`);
+}
 
 function readSelection(body: Readonly<Record<string, unknown>>): TrashSelection {
   const ids = readIds(body['ids']);

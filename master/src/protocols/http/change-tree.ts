@@ -142,8 +142,8 @@ export async function copyPath(front: Front, exchange: Exchange): Promise<void> 
   const { headers } = exchange.request;
   const { path: from, isDirectory } = pathUnder(filesMount, exchange);
   const to = readDestination(exchange);
-  access.authorize(exchange.principal, 'read', { path: from });
   access.authorize(exchange.principal, 'write', { path: to });
+  await authorizeCopying(front, exchange, from);
   checkServing(nodes);
   const overwrite = readOverwrite(headers);
   const depth = readDepth(headers);
@@ -165,6 +165,18 @@ export async function copyPath(front: Front, exchange: Exchange): Promise<void> 
   if (failures.length === 0) return answerPlaced(exchange, to, entry, isNew);
   const parts = failures.map(({ path, error }) => ({ url: fsUrlOf(path as FilePath), error }));
   answerMultistatus(exchange, parts);
+}
+
+/** A public file may be copied by whoever may read it; a directory, which may hold what is private, by whoever may read all that is in it. */
+async function authorizeCopying(
+  { access, metadata }: Front,
+  { principal }: Exchange,
+  path: FilePath,
+): Promise<void> {
+  if (access.may(principal, 'read', { path })) return;
+  const named = await metadata.findNamed(path);
+  const isPublic = named?.entry.kind === 'file' && named.isPublic;
+  access.authorize(principal, 'read', { path, isPublic });
 }
 
 /** What a request that may end in a slash is about; undefined when nothing is there. Rejects with `not-found` for a file that is named as a directory. */

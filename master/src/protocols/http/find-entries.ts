@@ -5,7 +5,7 @@ import type { WalkedEntry } from '../../metadata/working-tree.ts';
 import { isoTime } from './answers.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, pathUnder } from './front.ts';
-import { authorizeListing } from './lookup.ts';
+import { authorizeListing, maySee } from './lookup.ts';
 
 export const findMount = '/find';
 
@@ -16,7 +16,7 @@ type Format = 'text' | 'json';
  * it is read, in memory for one page; who may not see a name does not get it. What fails in the middle cuts the connection.
  */
 export async function findEntries(front: Front, exchange: Exchange): Promise<void> {
-  const { files, access, nodes, config } = front;
+  const { files, nodes, config } = front;
   const { response, principal, signal, id, query } = exchange;
   const { path } = pathUnder(findMount, exchange);
   const format = readFormat(query.get('format'));
@@ -41,7 +41,7 @@ export async function findEntries(front: Front, exchange: Exchange): Promise<voi
     begin();
     const lines = page
       .filter((entry) => kind === undefined || entry.kind === kind)
-      .filter(({ isPublic }) => access.may(principal, 'read', { isPublic }))
+      .filter((entry) => maySee(front, principal, entry))
       .map(lineOf)
       .join('');
     if (lines !== '' && !response.write(lines)) await once(response, 'drain', { signal });

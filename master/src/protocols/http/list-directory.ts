@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { type FilePath, StoreError } from '@dfs/shared';
+import { type FilePath, rootPath, StoreError } from '@dfs/shared';
 import type { ListedEntry } from '../../metadata/metadata-repository.ts';
 import type { Usage } from '../../metadata/tree-changes.ts';
 import { fsUrlOf, listAnswerHead, listAnswerOf, listAnswerRun, listAnswerTail } from './answers.ts';
 import type { Exchange } from './exchange.ts';
 import { checkServing, type Front, filesMount, pathUnder } from './front.ts';
 import { listingHead, listingRows, listingTail, pagePolicy } from './listing-page.ts';
-import { authorizeListing } from './lookup.ts';
+import { authorizeListing, maySee } from './lookup.ts';
 import { sendJson, varyOn } from './send.ts';
 
 const jsonLimitDefault = 1_000;
@@ -157,8 +157,9 @@ async function* visibleRuns(
   path: FilePath,
   limit: number,
 ): AsyncGenerator<VisibleRun> {
-  const { files, access } = front;
+  const { files } = front;
   const { principal, signal } = exchange;
+  const start = path === rootPath ? path : `${path}/`;
   let after = exchange.query.get('after') ?? undefined;
   let left = limit;
   for (;;) {
@@ -166,8 +167,8 @@ async function* visibleRuns(
       limit: Math.min(left, runLength),
       ...(after === undefined ? {} : { after }),
     });
-    const entries = page.entries.filter(({ isPublic }) =>
-      access.may(principal, 'read', { isPublic }),
+    const entries = page.entries.filter(({ name, kind, isPublic }) =>
+      maySee(front, principal, { path: `${start}${name}` as FilePath, kind, isPublic }),
     );
     left -= entries.length;
     after = page.next;

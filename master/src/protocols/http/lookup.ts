@@ -1,7 +1,8 @@
 import { type FilePath, type Opening, StoreError } from '@dfs/shared';
 import { linkRefused, openingByAddress, openingByLink } from '../../access/judge-opening.ts';
+import type { Principal } from '../../access/rules.ts';
 import type { FileRef } from '../../files/file-types.ts';
-import type { Entry, NamedFile } from '../../metadata/metadata-repository.ts';
+import type { Entry, EntryKind, NamedFile } from '../../metadata/metadata-repository.ts';
 import type { Asker } from './exchange.ts';
 import type { Front } from './front.ts';
 
@@ -45,7 +46,8 @@ export async function findReadable(
   const grant = named && (await openingByAddress(front, { named, clientAddress }));
   if (grant) return { named, opening: grant };
   if (link) throw linkRefused(link.fault);
-  access.authorize(principal, 'read', target);
+  // Who asks by id is not told where it is.
+  access.authorize(principal, 'read', 'path' in ref ? target : {});
   throw nothingFor(ref);
 }
 
@@ -75,6 +77,27 @@ const noContent = (id: string) =>
   new StoreError('not-found', `There is no file with the id ${id}.`, {
     hint: 'It was deleted or replaced, or the id is of another cluster.',
   });
+
+/** Whether the principal gets to see a name in a listing: that of a file it may read, or of a directory it may list. */
+export const maySee = (
+  { access }: Pick<Front, 'access'>,
+  principal: Principal,
+  entry: { readonly path: FilePath; readonly kind: EntryKind; readonly isPublic: boolean },
+): boolean => access.may(principal, entry.kind === 'directory' ? 'list' : 'read', entry);
+
+/** Rejects with `unauthorized` or `forbidden` unless the principal gets to see what is at a path. */
+export async function authorizeSeeing(
+  front: Front,
+  { principal }: Pick<Asker, 'principal'>,
+  path: FilePath,
+): Promise<void> {
+  const { access, metadata } = front;
+  if (access.may(principal, 'read', { path })) return;
+  const named = await metadata.findNamed(path);
+  const { kind } = named?.entry ?? {};
+  if (named && kind && maySee(front, principal, { path, kind, isPublic: named.isPublic })) return;
+  access.authorize(principal, 'read', { path });
+}
 
 /** The directory's row, if the principal may list it. Rejects with `unauthorized`, `not-found`, `not-a-directory`. */
 export async function authorizeListing(

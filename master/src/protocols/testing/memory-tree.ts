@@ -5,6 +5,7 @@ import {
   type EntryId,
   type FileId,
   type FilePath,
+  isWithin,
   namesOf,
   newEntryId,
   newFileId,
@@ -169,9 +170,13 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
     return { items, ...(all.length > limit && last ? { next: last.id } : {}) };
   }
 
-  async restoreFromTrash(id: EntryId, { to, onConflict }: RestoreOptions): Promise<FilePath> {
+  async restoreFromTrash(
+    id: EntryId,
+    { to, onConflict, within = rootPath }: RestoreOptions,
+  ): Promise<FilePath> {
     const item = this.#shownTrash().find((each) => each.id === id);
-    if (!item) throw new StoreError('not-found', `There is no ${id} in the trash.`);
+    if (!item || !isWithin(item.path, within))
+      throw new StoreError('not-found', `There is no ${id} in the trash.`);
     let path = to ?? item.path;
     this.#checkParents(path);
     if (this.entries.has(path)) {
@@ -187,7 +192,9 @@ export class MemoryTree implements Omit<TreeService, 'touch'> {
 
   async emptyTrash(selection: TrashSelection): Promise<number> {
     const goes = ({ id, path }: Trashed) => {
-      if ('ids' in selection) return selection.ids.includes(id);
+      if ('ids' in selection) {
+        return selection.ids.includes(id) && isWithin(path, selection.within ?? rootPath);
+      }
       if ('path' in selection) return path === selection.path || isBelow(path, selection.path);
       return true;
     };

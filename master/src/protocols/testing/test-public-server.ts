@@ -12,7 +12,7 @@ import {
   systemClock,
 } from '@dfs/shared';
 import { ClusterKeyring, LogRing, listen } from '@dfs/shared/cluster';
-import { type CrossOrigin, TrustedProxies } from '@dfs/shared/serving';
+import type { CrossOrigin, TrustedProxies } from '@dfs/shared/serving';
 import { recordingLogger } from '@dfs/shared/testing';
 import { AccessControl } from '../../access/access-control.ts';
 import { AccessKeys } from '../../access/access-keys.ts';
@@ -40,6 +40,8 @@ import { type RawAnswer, sendRaw } from './raw-http.ts';
 export const testKey = 'a key for tests';
 
 export interface TestPublicServerOptions {
+  /** Trusting loopback, a test can be a client of any address. */
+  readonly proxies?: TrustedProxies;
   readonly safekeeping?: Safekeeping;
   readonly clusterKey?: string | undefined;
   /** Accepted beside the other one. */
@@ -127,8 +129,7 @@ export class TestPublicServer {
       accessKeys: this.accessKeys,
       linkKeys: new LinkKeys(keyring),
       openings: new Openings({ metadata, clock }),
-      // So that a test can be a client of any address.
-      proxies: TrustedProxies.of('loopback'),
+      ...(options.proxies ? { proxies: options.proxies } : {}),
       metadata,
       nodes,
       care: this.care,
