@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, truncate, writeFile } from 'node:fs/promises';
+import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { eventually, FakeClock } from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -377,6 +377,18 @@ describe('room', () => {
     const read = await Promise.all(streams.map((stream) => stream.toArray()));
     for (const pieces of read) expect(Buffer.concat(pieces).equals(blob.bytes)).toBe(true);
     expect(cache.usedBytes).toBe(0);
+  });
+
+  it('that cannot be written to costs readers nothing either', async () => {
+    const blob = makeBlob(3 * MiB);
+    first.has(blob);
+    const { cache, read, path } = await openCache();
+    await cache.loaded;
+    await rm(`${path}/cache`, { recursive: true });
+    expect((await read(blob)).equals(blob.bytes)).toBe(true);
+    expect((await read(blob)).equals(blob.bytes)).toBe(true);
+    expect(cache.usedBytes).toBe(0);
+    expect(cache.count).toBe(0);
   });
 
   it('is given to writes of blobs, which count what is cached as free', async () => {
