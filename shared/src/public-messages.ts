@@ -95,6 +95,9 @@ export interface NodeAnswer {
   readonly capacity: number;
   readonly used: number;
   readonly free: number;
+  /** Bytes of blobs that it keeps because they were read there, and how many: no copies, and counted as free. Absent: it was not heard yet. */
+  readonly cached?: number;
+  readonly cachedBlobs?: number;
   /** Seconds since it was last heard. */
   readonly silentFor: number;
   /** Only of a node that is drained: its copies that are still to be elsewhere, or dropped; 0: it may be removed. */

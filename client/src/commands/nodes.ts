@@ -8,13 +8,26 @@ interface JsonOption {
 }
 
 /** `dfs nodes`: the storage nodes and their room. */
-export async function listNodes(api: StoreApi, { json }: JsonOption): Promise<void> {
+export async function listNodes(
+  api: StoreApi,
+  { json, verbose = false }: JsonOption & { verbose?: boolean },
+): Promise<void> {
   const nodes = await new Nodes(api).list();
   if (json) return printJson(nodes);
   const hasZones = nodes.some(({ zone }) => zone !== undefined);
   const whereZones = (text: string) => (hasZones ? [text] : []);
+  const inDetail = (...texts: string[]) => (verbose ? texts : []);
   printTable(
-    ['NODE', 'STATE', ...whereZones('ZONE'), 'ADDRESS', 'USED', 'FREE', 'ID'],
+    [
+      'NODE',
+      'STATE',
+      ...whereZones('ZONE'),
+      'ADDRESS',
+      'USED',
+      'FREE',
+      ...inDetail('CACHED', 'PUBLIC ADDRESS', 'DATA'),
+      'ID',
+    ],
     nodes.map((node) => [
       node.name,
       stateText(node),
@@ -22,6 +35,11 @@ export async function listNodes(api: StoreApi, { json }: JsonOption): Promise<vo
       node.url,
       bytesText(node.used),
       bytesText(node.free),
+      ...inDetail(
+        node.cached === undefined ? '-' : bytesText(node.cached),
+        node.publicUrl ?? '-',
+        shown(node.dataDir),
+      ),
       node.id,
     ]),
   );

@@ -22,8 +22,12 @@ export function addNodeCommands(program: Command, session: Session): void {
   const nodes = program
     .command('nodes')
     .description('show the storage nodes, or take one out')
+    .option(
+      '-v, --verbose',
+      'also what is cached there, the public address and where the data lies',
+    )
     .addOption(json())
-    .addHelpText('after', '\nExamples:\n  dfs nodes\n  dfs nodes rm attic')
+    .addHelpText('after', '\nExamples:\n  dfs nodes\n  dfs nodes --verbose\n  dfs nodes rm attic')
     .action(async (options) => {
       const { listNodes } = await import('../commands/nodes.ts');
       await listNodes(session.api, options);

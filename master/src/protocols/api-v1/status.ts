@@ -112,6 +112,9 @@ export class StatusReader {
       capacity: node.capacityBytes,
       used: node.usedBytes,
       free: node.freeBytes,
+      ...(node.told === undefined
+        ? {}
+        : { cached: node.told.cachedBytes, cachedBlobs: node.told.cachedCount }),
       silentFor: Math.round(node.silentForMs / 1000),
       ...(node.isDraining ? { copiesLeft: await metadata.copiesOn(node.id) } : {}),
       dataDir: node.dataDir,
