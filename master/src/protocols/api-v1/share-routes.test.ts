@@ -102,6 +102,15 @@ describe('a signed link', () => {
     ]) {
       expect([path, ...(await reasonOf(await stranger(path)))]).toEqual([path, 401, denied]);
     }
+    await server.files.makeDirectory('/dir' as FilePath);
+    // No two of these tell a stranger what there is.
+    for (const query of ['', `?signature=${signature}`, '?signature=none']) {
+      const paths = ['/fs/other.txt', '/fs/dir', '/fs/nowhere'];
+      const answers = await Promise.all(
+        paths.map(async (path) => (await reasonOf(await stranger(`${path}${query}`))).join()),
+      );
+      expect(new Set(answers)).toEqual(new Set([answers[0]]));
+    }
     for (const path of ['/fs/', '/find/', '/fs/a%20b.txt/', '/api/v1/stat/a%20b.txt']) {
       const answer = await stranger(`${path}?signature=${signature}`);
       expect([path, answer.status]).toEqual([path, 401]);

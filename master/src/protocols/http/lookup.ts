@@ -51,13 +51,21 @@ export async function findReadable(
   throw nothingFor(ref);
 }
 
-async function findNamed(front: Front, asker: Asker, ref: FileRef): Promise<NamedFile | undefined> {
+/** The file, or undefined for nothing; a directory passes for nothing where it may not be listed. Rejects with `is-a-directory` where it may. */
+async function findNamed(
+  { access, files, metadata }: Front,
+  { principal }: Asker,
+  ref: FileRef,
+): Promise<NamedFile | undefined> {
   try {
-    return await front.files.find(ref);
+    return await files.find(ref);
   } catch (error) {
     const isDirectory = error instanceof StoreError && error.kind === 'is-a-directory';
-    if (isDirectory && 'path' in ref) await authorizeListing(front, asker, ref.path);
-    throw error;
+    if (!isDirectory || !('path' in ref)) throw error;
+    const { path } = ref;
+    const isPublic = (await metadata.findNamed(path))?.isPublic ?? false;
+    if (access.may(principal, 'list', { path, isPublic })) throw error;
+    return undefined;
   }
 }
 
