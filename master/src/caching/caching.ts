@@ -97,11 +97,11 @@ export class Caching {
     return this.hot.isHot(fileId);
   }
 
-  givenTo(nodeId: NodeId): void {
+  sentTo(nodeId: NodeId): void {
     this.#handed.add(nodeId);
   }
 
-  readsLately(nodeId: NodeId): number {
+  sentLately(nodeId: NodeId): number {
     return this.#handed.of(nodeId);
   }
 

@@ -13,19 +13,13 @@ function orderOf(
   nodes: readonly Partial<NodeSnapshot>[],
   rows: readonly Partial<Replica>[] = [],
   avoid?: number,
-  more: {
-    readonly caches?: readonly number[];
-    readonly isHot?: boolean;
-    readonly lately?: readonly number[];
-  } = {},
+  more: { readonly caches?: readonly number[]; readonly isHot?: boolean } = {},
 ): number[] {
   const all = nodes.map((node) => makeNode(node));
   const blob = makeBlob(all.map((node, index) => ({ nodeId: node.id, ...rows[index] })));
   const avoided = avoid === undefined ? undefined : all[avoid]?.id;
   const caches = (more.caches ?? []).flatMap((index) => all[index]?.id ?? []);
-  const readsLately = (id: NodeId) => more.lately?.[all.findIndex((node) => node.id === id)] ?? 0;
-  const options = { ...more, avoid: avoided, caches, readsLately };
-  const order = readOrder(blob.replicas, mapOf(all), options);
+  const order = readOrder(blob.replicas, mapOf(all), { ...more, avoid: avoided, caches });
   return order.map((id) => all.findIndex((node) => node.id === id));
 }
 
@@ -37,7 +31,6 @@ describe('readOrder', () => {
     avoid?: number;
     caches?: number[];
     isHot?: boolean;
-    lately?: number[];
     expected: number[];
   }>([
     { name: 'the primary first, then as they come', nodes: [{}, {}, {}], expected: [0, 1, 2] },
@@ -139,19 +132,6 @@ describe('readOrder', () => {
       caches: [2],
       isHot: true,
       expected: [1, 0, 2],
-    },
-    {
-      name: 'of a hot file, while all are equally busy, the one that was given fewer reads lately',
-      nodes: [{}, {}, {}],
-      lately: [2, 1, 3],
-      isHot: true,
-      expected: [1, 0, 2],
-    },
-    {
-      name: 'the primary of a file that is not hot, whatever it was given lately',
-      nodes: [{}, {}],
-      lately: [9, 0],
-      expected: [0, 1],
     },
     {
       name: 'of a hot file an idle node in doubt after a busy one that is up',

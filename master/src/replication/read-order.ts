@@ -17,19 +17,17 @@ export interface ReadOrderOptions {
   readonly caches?: readonly NodeId[];
   /** The file is read so much that all who have it share the load. */
   readonly isHot?: boolean;
-  /** Of nodes that are equally busy with a hot file's readers the one with the smallest of these comes first: how many it was given lately. */
-  readonly readsLately?: (id: NodeId) => number;
 }
 
 /**
  * Which copies to ask, best first: stored ones on nodes that are up, the primary before the others and those by how busy they are, then what such nodes have in their
  * caches; then suspect nodes, then silent ones, as a last hope. Of a hot file the least busy of them comes first, whatever it holds, so that the primary is first
- * only while none is busy or was lately. A node to avoid comes after them, and copies that were found bad come last of all. Nodes that are not known are left out. Pure.
+ * only while none is busy. A node to avoid comes after them, and copies that were found bad come last of all. Nodes that are not known are left out. Pure.
  */
 export function readOrder(
   replicas: readonly Replica[],
   nodes: ReadonlyMap<NodeId, NodeSnapshot>,
-  { avoid, caches = [], isHot = false, readsLately = () => 0 }: ReadOrderOptions = {},
+  { avoid, caches = [], isHot = false }: ReadOrderOptions = {},
 ): NodeId[] {
   const choices = replicas.flatMap((replica) => {
     const node = nodes.get(replica.nodeId);
@@ -47,7 +45,7 @@ export function readOrder(
   }
   return choices
     .map(({ node, isBad, kind }) => {
-      const load = isHot ? [node.inFlight, readsLately(node.id), kind] : [kind, node.inFlight];
+      const load = isHot ? [node.inFlight, kind] : [kind, node.inFlight];
       const isAvoided = Number(node.id === avoid);
       return { id: node.id, key: [Number(isBad), isAvoided, rank[node.state], ...load] };
     })

@@ -1,5 +1,5 @@
 import type { FilePath } from '@dfs/shared';
-import { allowOrigins } from '@dfs/shared/serving';
+import { allowOrigins, TrustedProxies } from '@dfs/shared/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { snapshotOf, TestPublicServer, testKey } from '../testing/test-public-server.ts';
 
@@ -7,6 +7,7 @@ let server: TestPublicServer;
 beforeAll(async () => {
   server = await new TestPublicServer({
     crossOrigin: allowOrigins(['https://app.example']),
+    proxies: TrustedProxies.of('loopback'),
   }).start();
   await server.files.add('/public.txt', 'for all', { isPublic: true });
   await server.files.add('/private.txt', 'for some');
@@ -389,15 +390,20 @@ describe('ipv4access', () => {
 
   it('lets nobody else read it, whatever they claim', async () => {
     await grant('?duration=60&ipv4=172.17.0.1');
-    const claims = {
-      headers: {
-        'x-forwarded-for': '172.17.0.1',
-        'x-real-ip': '172.17.0.1',
-        'x-dfs-client-address': '172.17.0.1',
-      },
-    };
-    expect((await call('stream/one@private.txt', claims)).status).toBe(401);
+    const statusFor = async (headers: Record<string, string>) =>
+      (await call('stream/one@private.txt', { headers })).status;
+    // This server trusts a proxy on this machine.
+    expect(await statusFor({ 'x-forwarded-for': '172.17.0.1' })).toBe(200);
+    for (const headers of [
+      { 'x-forwarded-for': '172.17.0.2' },
+      { 'x-forwarded-for': '172.17.0.1, 172.17.0.2' },
+      { 'x-real-ip': '172.17.0.1', forwarded: 'for=172.17.0.1' },
+      { 'x-dfs-client-address': '172.17.0.1', 'x-dfs-forwarded-key': testKey },
+    ]) {
+      expect(await statusFor(headers)).toBe(401);
+    }
     await grant('?ipv4=172.17.0.1', revoke);
+    expect(await statusFor({ 'x-forwarded-for': '172.17.0.1' })).toBe(401);
   });
 
   it.each<[string, string, Call, number, RegExp]>([
@@ -423,6 +429,113 @@ describe('ipv4access', () => {
     const answer = await grant(query, request);
     expect(answer.status).toBe(status);
     expect(answer.text).toMatch(text);
+  });
+});
+
+describe('caches', () => {
+  const asked = () => server.asked.splice(0);
+  const here = (outcome: 'stored' | 'cached' | 'ordered' | 'failed', message?: string) => [
+    { node: { id: server.files.node.id, name: 'one' }, outcome, ...(message ? { message } : {}) },
+  ];
+
+  it.each<[string, Call, string]>([
+    ['as usual', form(['query_string', 'one@private.txt']), 'cache /private.txt on 1, priority 10'],
+    [
+      'with a priority',
+      form(['query_string', 'private.txt'], ['priority', '7.4']),
+      'cache /private.txt on 1, priority 7',
+    ],
+    [
+      'with a great one',
+      form(['query_string', 'private.txt'], ['priority', '4294967295']),
+      'cache /private.txt on 1, priority 20',
+    ],
+  ])('are filled at one node, %s', async (_name, request, order) => {
+    server.cacheOutcomes = here('ordered');
+    asked();
+    const answer = await call('cache', request);
+    expect(answer.status).toBe(200);
+    expect(answer.text).toMatch(/^Caching file (one@)?private\.txt on instance one$/);
+    expect(asked()).toEqual([order]);
+  });
+
+  it('are those of the node that has the name of this instance', async () => {
+    const node = snapshotOf({ name: 'test' });
+    server.nodes.push(node);
+    server.cacheOutcomes = here('cached');
+    asked();
+    const answer = await call('cache', form(['query_string', 'one@private.txt']));
+    server.nodes.pop();
+    expect(answer.text).toBe('Cached file one@private.txt on instance one');
+    expect(asked()).toEqual([`cache /private.txt on ${node.id}, priority 10`]);
+  });
+
+  it('are not needed where the file is', async () => {
+    for (const outcomes of [here('stored'), []]) {
+      server.cacheOutcomes = outcomes;
+      const answer = await call('cache', form(['query_string', 'one@private.txt']));
+      expect(answer).toMatchObject({ status: 200, text: 'Owns the file' });
+    }
+  });
+
+  it('are filled at all nodes, with an answer for each', async () => {
+    server.cacheOutcomes = [...here('ordered'), ...here('failed', 'It is full.')];
+    asked();
+    const answer = await call(
+      'shard_cache',
+      form(['query_string', 'one@private.txt'], ['priority', '1']),
+    );
+    expect(asked()).toEqual(['cache /private.txt on all, priority 1']);
+    expect(JSON.parse(answer.text)).toEqual([
+      { instance_name: 'one', outcome: 'ordered' },
+      { instance_name: 'one', outcome: 'failed', message: 'It is full.' },
+    ]);
+  });
+
+  it('are emptied by hand, and when the file is deleted', async () => {
+    await server.files.add('/cached.txt', 'x');
+    asked();
+    const dropped = await call('delete_cache', form(['query_string', 'one@cached.txt']));
+    expect(dropped).toMatchObject({ status: 200, text: 'one@cached.txt' });
+    expect((await call('delete', form(['query_string', 'one@cached.txt']))).status).toBe(200);
+    expect(asked()).toEqual(['drop caches of /cached.txt', 'drop caches of /cached.txt']);
+  });
+
+  it('tell why a node cannot', async () => {
+    server.cacheOutcomes = here('failed', 'It caches nothing (DFS_CACHE_BYTES).');
+    const answer = await call('cache', form(['query_string', 'one@private.txt']));
+    expect(answer.status).toBe(503);
+    expect(answer.text).toBe(
+      'one cannot cache one@private.txt: It caches nothing (DFS_CACHE_BYTES).',
+    );
+  });
+
+  it.each(['cache', 'shard_cache', 'delete_cache'])('refuse what is wrong: %s', async (name) => {
+    asked();
+    expect(await call(name, form())).toMatchObject({
+      status: 400,
+      text: 'Missing parameter query_string',
+    });
+    expect((await call(name, form(['query_string', 'one@../x']))).status).toBe(400);
+    const { body = '' } = form(['query_string', 'one@private.txt']);
+    const stranger = {
+      method: 'POST',
+      headers: { 'content-type': 'multipart/form-data; boundary=b0undary' },
+      body,
+    };
+    expect(await call(name, stranger)).toMatchObject({
+      status: 401,
+      text: expect.stringMatching(/^Denied: /),
+    });
+    expect((await call(name, { headers: withKey })).status).toBe(405);
+    if (name !== 'delete_cache') {
+      const wrong = form(['query_string', 'one@private.txt'], ['priority', 'high']);
+      expect(await call(name, wrong)).toMatchObject({
+        status: 400,
+        text: 'The priority is no number.',
+      });
+    }
+    expect(asked()).toEqual([]);
   });
 });
 

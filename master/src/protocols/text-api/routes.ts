@@ -2,9 +2,10 @@ import { type Request, type Response, Router } from 'express';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front } from '../http/front.ts';
 import { refuseMethod, sendJson } from '../http/send.ts';
+import { cacheHere, cacheOnAll, dropCaches } from './cache-file.ts';
 import { informationOf, readCount } from './information.ts';
 import { instancesOf } from './instances.ts';
-import { readQueryForm } from './read-query-string.ts';
+import { readQueryForm } from './read-query-form.ts';
 import { registration, registrationPath } from './registration.ts';
 import { sendText } from './send-text.ts';
 import { grantIpv4, presign, presignMount, revokeIpv4, revokeSignature } from './share-file.ts';
@@ -18,7 +19,7 @@ const mount = '/api/v1';
  * served before express.
  */
 export function textRoutes(front: Front, exchangeOf: (request: Request) => Exchange): Router {
-  const { access, nodes, files, log } = front;
+  const { access, caching, nodes, files, log } = front;
   const router = Router({ caseSensitive: true, strict: true });
 
   router.post(`${mount}/store`, (request) => storeFile(front, exchangeOf(request), request));
@@ -29,9 +30,16 @@ export function textRoutes(front: Front, exchangeOf: (request: Request) => Excha
     checkServing(nodes);
     const { path, reference } = await readQueryForm(front, exchange, request);
     access.authorize(exchange.principal, 'delete', { path });
+    await caching.control.dropCaches(path);
     await files.remove(path, { expect: 'file' });
     sendText(exchange, reference);
   });
+
+  router.post(`${mount}/cache`, (request) => cacheHere(front, exchangeOf(request), request));
+  router.post(`${mount}/shard_cache`, (request) => cacheOnAll(front, exchangeOf(request), request));
+  router.post(`${mount}/delete_cache`, (request) =>
+    dropCaches(front, exchangeOf(request), request),
+  );
 
   router.get(/^\/api\/v1\/presign\/./, (request: Request) => presign(front, exchangeOf(request)));
   router.delete(presignMount, (request) => revokeSignature(front, exchangeOf(request)));
@@ -73,7 +81,7 @@ export function textRoutes(front: Front, exchangeOf: (request: Request) => Excha
   });
 
   const allowed: readonly [RegExp, string][] = [
-    [/^\/api\/v1\/(?:store|delete|register)$/, 'POST'],
+    [/^\/api\/v1\/(?:store|delete|register|cache|shard_cache|delete_cache)$/, 'POST'],
     [/^\/api\/v1\/(?:stream|download)(?:\/|$)/, 'GET, HEAD'],
     [/^\/api\/v1\/presign$/, 'DELETE'],
     [/^\/api\/v1\/presign\//, 'GET'],
