@@ -37,50 +37,47 @@ async function readSome(
 }
 
 describe('any mixture of readers, failing sources, evictions, drops and damage', () => {
-  it.each([1, 2])(
-    'gives right bytes only, and leaves nothing behind (seed %i)',
-    async (seed) => {
-      const random = seededRandom(seed);
-      const blobs = Array.from({ length: 6 }, (_, index) =>
-        makeBlob(Math.floor(random() * 5 * MiB) + 1, index),
-      );
-      const first = new TestSource('first').has(...blobs);
-      const second = new TestSource('second').has(...blobs);
-      for (const source of [first, second]) {
-        source.gate = async () => {
-          if (random() < 0.02) throw new Error('It broke off.');
-          if (random() < 0.3) await new Promise(setImmediate);
-        };
-      }
-      const test = await openTestCache({ sources: [first, second], limitBytes: 9 * MiB });
-      const { cache, open } = test;
-      const outcomes = { read: 0, left: 0, refused: 0 };
-      const reader = async () => {
-        for (let read = 0; read < readsEach; read += 1) {
-          const blob = blobs[Math.floor(random() * blobs.length)] as TestBlob;
-          if (random() < 0.05) await cache.drop(blob.blobId);
-          if (random() < 0.05) await cache.yield(MiB);
-          if (random() < 0.05) await flipByte(test.filePath(blob), 0).catch(() => undefined);
-          first.isDown = random() < 0.1;
-          const opened = (start: number, end: number) => open(blob, { range: { start, end } });
-          outcomes[await readSome(opened, blob, random)] += 1;
-        }
+  it.each([1, 2])('gives right bytes only, and leaves nothing behind (seed %i)', async (seed) => {
+    const random = seededRandom(seed);
+    const blobs = Array.from({ length: 6 }, (_, index) =>
+      makeBlob(Math.floor(random() * 5 * MiB) + 1, index),
+    );
+    const first = new TestSource('first').has(...blobs);
+    const second = new TestSource('second').has(...blobs);
+    for (const source of [first, second]) {
+      source.gate = async () => {
+        if (random() < 0.02) throw new Error('It broke off.');
+        if (random() < 0.3) await new Promise(setImmediate);
       };
-      await Promise.all(Array.from({ length: readersCount }, reader));
-      expect(outcomes.read).toBeGreaterThan((readersCount * readsEach) / 3);
-      expect(outcomes.left).toBeGreaterThan(0);
-      expect(cache.counters.hitBlocks).toBeGreaterThan(0);
-      expect(cache.counters.evictedBlobs).toBeGreaterThan(0);
-      await eventually(() => first.runningCount + second.runningCount).toBe(0);
-      // Nobody holds anything any more: all of it can go, and is counted right.
-      await eventually(() => cache.yieldableBytes - cache.usedBytes).toBe(0);
-      expect(cache.usedBytes).toBeLessThanOrEqual(9 * MiB);
-      await cache.yield(Number.MAX_SAFE_INTEGER);
-      expect(cache.usedBytes).toBe(0);
-      expect(cache.count).toBe(0);
-      expect(await readdir(`${test.path}/cache`)).toEqual([]);
-      await expect(test.space.claim(2 ** 39)).resolves.toBeDefined();
-      await test.close();
-    },
-  );
+    }
+    const test = await openTestCache({ sources: [first, second], limitBytes: 9 * MiB });
+    const { cache, open } = test;
+    const outcomes = { read: 0, left: 0, refused: 0 };
+    const reader = async () => {
+      for (let read = 0; read < readsEach; read += 1) {
+        const blob = blobs[Math.floor(random() * blobs.length)] as TestBlob;
+        if (random() < 0.05) await cache.drop(blob.blobId);
+        if (random() < 0.05) await cache.yield(MiB);
+        if (random() < 0.05) await flipByte(test.filePath(blob), 0).catch(() => undefined);
+        first.isDown = random() < 0.1;
+        const opened = (start: number, end: number) => open(blob, { range: { start, end } });
+        outcomes[await readSome(opened, blob, random)] += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: readersCount }, reader));
+    expect(outcomes.read).toBeGreaterThan((readersCount * readsEach) / 3);
+    expect(outcomes.left).toBeGreaterThan(0);
+    expect(cache.counters.hitBlocks).toBeGreaterThan(0);
+    expect(cache.counters.evictedBlobs).toBeGreaterThan(0);
+    await eventually(() => first.runningCount + second.runningCount).toBe(0);
+    // Nobody holds anything any more: all of it can go, and is counted right.
+    await eventually(() => cache.yieldableBytes - cache.usedBytes).toBe(0);
+    expect(cache.usedBytes).toBeLessThanOrEqual(9 * MiB);
+    await cache.yield(Number.MAX_SAFE_INTEGER);
+    expect(cache.usedBytes).toBe(0);
+    expect(cache.count).toBe(0);
+    expect(await readdir(`${test.path}/cache`)).toEqual([]);
+    await expect(test.space.claim(2 ** 39)).resolves.toBeDefined();
+    await test.close();
+  });
 });
