@@ -8,3 +8,4 @@ export * from './log-ring.ts';
 export * from './logger.ts';
 export * from './run-program.ts';
 export * from './server-tls.ts';
+export * from './upload-agent.ts';

@@ -10,13 +10,14 @@ export interface ListenAddress {
 
 const loopback = /^(127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1|localhost)$/;
 
-/** Why a program may not listen at `DFS_HOST` as it is set, or undefined: without a cluster key nobody but this machine may reach it. Absent host: all addresses. Pure. */
+/** Why a program may not listen at `DFS_HOST` (or another `setting`) as it is set, or undefined: without a cluster key nobody but this machine may reach it. Absent host: all addresses. Pure. */
 export function whyNotListenAt(
   host: string | undefined,
   hasClusterKey: boolean,
+  setting = 'DFS_HOST',
 ): string | undefined {
   if (hasClusterKey || loopback.test(host ?? '')) return undefined;
-  return `DFS_HOST is ${host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`;
+  return `${setting} is ${host}, but no cluster key is set: without one only 127.0.0.1 is allowed. Set DFS_CLUSTER_KEY or DFS_CLUSTER_KEY_FILE.`;
 }
 
 /**

@@ -8,11 +8,12 @@ import { trusting } from './tls-trust.ts';
 const lastWordsMs = 100;
 /** Shorter than any server keeps an idle connection, so that none is used that the other side is about to close. */
 const idleConnectionMs = 4_000;
-const keeping = { keepAlive: true, maxFreeSockets: 8, timeout: idleConnectionMs } as const;
+const keeping = { keepAlive: true, timeout: idleConnectionMs } as const;
+const connectionsKept = 8;
 
-/** Connections for streamed uploads, kept for the next one. */
-export function makeUploadAgent(): Agent {
-  const agent = new Agent(keeping);
+/** Connections for streamed uploads, of which so many are kept for the next ones. */
+export function makeUploadAgent(maxFreeSockets = connectionsKept): Agent {
+  const agent = new Agent({ ...keeping, maxFreeSockets });
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (...parameters) => {
     const socket = connect(...parameters) as Socket;
@@ -23,8 +24,11 @@ export function makeUploadAgent(): Agent {
 }
 
 /** The same over TLS, where a write tells its failure only after what was received has been read; `trust` from `tlsTrustOf`. */
-export function makeTlsUploadAgent(trust: SecureContext | undefined): TlsAgent {
-  return new TlsAgent({ ...keeping, ...trusting(trust) });
+export function makeTlsUploadAgent(
+  trust: SecureContext | undefined,
+  maxFreeSockets = connectionsKept,
+): TlsAgent {
+  return new TlsAgent({ ...keeping, maxFreeSockets, ...trusting(trust) });
 }
 
 type WriteDone = (error?: Error | null) => void;

@@ -1,5 +1,6 @@
 import { EnvironmentReader } from '@dfs/shared';
 import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
+import { readOrigins, readTrustedProxies, type TrustedProxies } from '@dfs/shared/serving';
 
 /** Everything a storage node is told, read once. Durations in ms, sizes in bytes. */
 export interface StorageNodeConfig {
@@ -29,7 +30,23 @@ export interface StorageNodeConfig {
   readonly uploadIdleMs: number;
   /** Each blob is read again within this time; 0: only when asked. */
   readonly scrubEveryMs: number;
+  /** The listener for users; absent: none. */
+  readonly edge: EdgeConfig | undefined;
   readonly logLevel: LogLevel;
+}
+
+/** The public listener of a node. */
+export interface EdgeConfig {
+  /** Undefined: all addresses. */
+  readonly host: string | undefined;
+  /** 0: any free one. */
+  readonly port: number;
+  /** How long what the master permitted counts while it is silent, ms. */
+  readonly offlineRightsMs: number;
+  /** Whose `X-Forwarded-` headers count. */
+  readonly proxies: TrustedProxies;
+  /** Pages of these may use it; `*`: all. */
+  readonly corsOrigins: readonly string[];
 }
 
 /** It stands in tables, log lines and answers. */
@@ -64,6 +81,7 @@ export function readConfig(
     heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
     uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', 10_000, { min: 50 }),
     scrubEveryMs: read.durationMs('DFS_SCRUB_EVERY', 30 * 86_400_000),
+    edge: readEdge(read, hasClusterKey),
     logLevel: logLevel as LogLevel,
   };
   if (!logLevels.includes(config.logLevel)) {
@@ -96,4 +114,22 @@ function readGossip(read: EnvironmentReader): string | undefined {
   }
   read.fault(`${name} is ${JSON.stringify(text)}: it must be host or host:port.`);
   return undefined;
+}
+
+function readEdge(read: EnvironmentReader, hasClusterKey: boolean): EdgeConfig | undefined {
+  const isOn = read.optional('DFS_NODE_PUBLIC_PORT') !== undefined;
+  const config: EdgeConfig = {
+    host:
+      read.optional('DFS_NODE_PUBLIC_HOST') ??
+      read.optional('DFS_HOST') ??
+      (hasClusterKey ? undefined : '127.0.0.1'),
+    port: read.integer('DFS_NODE_PUBLIC_PORT', 0, { min: 0, max: 65_535 }),
+    offlineRightsMs: read.durationMs('DFS_OFFLINE_RIGHTS', 15 * 60_000),
+    proxies: readTrustedProxies(read),
+    corsOrigins: readOrigins(read),
+  };
+  if (!isOn) return undefined;
+  const openHost = whyNotListenAt(config.host, hasClusterKey, 'DFS_NODE_PUBLIC_HOST');
+  if (openHost !== undefined) read.fault(openHost);
+  return config;
 }

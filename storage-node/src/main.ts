@@ -1,5 +1,5 @@
 import { systemClock } from '@dfs/shared';
-import { ClusterKeyring, createLogger, readTls, runProgram } from '@dfs/shared/cluster';
+import { ClusterKeyring, createLogger, LogRing, readTls, runProgram } from '@dfs/shared/cluster';
 import { readConfig, type StorageNodeConfig } from './config.ts';
 import { type FindMasterOptions, findMaster } from './find-master.ts';
 import { startStorageNode } from './storage-node.ts';
@@ -17,13 +17,14 @@ await runProgram({
     });
     const tls = await readTls(process.env);
     const config = readConfig(process.env, keyring.current() !== undefined);
-    const logger = createLogger({ program: name, level: config.logLevel });
+    const log = new LogRing();
+    const logger = createLogger({ program: name, level: config.logLevel, ring: log });
     keyring.watch(logger);
     tls.server.watch(logger);
     const masterUrl = await masterUrlOf(config, { keyring, tls, logger, random, signal: stopping });
     const node = await startStorageNode(
       { ...config, masterUrl },
-      { clock: systemClock, logger, keyring, tls },
+      { clock: systemClock, logger, log, keyring, tls },
     );
     // A node that waits for its master resolves `registered` when it stops.
     const stop = () => void node.stop();
@@ -36,8 +37,8 @@ await runProgram({
       throw error;
     }
     if (!stopping.aborted) {
-      const { nodeId, port, dataDir } = node;
-      ready({ url: node.url(), nodeId, name: node.name, port, dataDir });
+      const { nodeId, port, publicPort, dataDir } = node;
+      ready({ url: node.url(), nodeId, name: node.name, port, publicPort, dataDir });
     }
     return node;
   },

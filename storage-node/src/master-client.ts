@@ -19,16 +19,19 @@ export class MasterClient {
     url,
     keyring,
     trust,
+    connections = 4,
   }: {
     readonly url: string;
     readonly keyring: ClusterKeyring;
     readonly trust: SecureContext | undefined;
+    /** At most. */
+    readonly connections?: number;
   }) {
     this.#url = url;
     this.#keyring = keyring;
     const connect = buildConnector({ timeout: connectMs, ...trusting(trust) });
     this.#agent = new Agent({
-      connections: 4,
+      connections,
       headersTimeout: answerMs,
       bodyTimeout: answerMs,
       connect: (options, callback) =>

@@ -1,3 +1,4 @@
+import type { RequestCounter } from '@dfs/shared/serving';
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { BlobTally } from './blob-tally.ts';
 import type { ReadCache } from './cache/read-cache.ts';
@@ -5,7 +6,7 @@ import type { NodeCounters } from './counters.ts';
 import type { Scrubber } from './scrubber.ts';
 import type { Space } from './space.ts';
 
-export interface NodeMetrics {
+export interface NodeMetrics extends RequestCounter {
   /** What `/metrics` answers. */
   text(): Promise<{ contentType: string; text: string }>;
 }
@@ -22,6 +23,19 @@ export function createMetrics(sources: {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+
+  const requests = new Counter({
+    name: 'dfs_node_public_requests_total',
+    help: 'Requests that the public listener answered.',
+    labelNames: ['method', 'status'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'dfs_node_public_bytes_total',
+    help: 'Bytes that went over connections of the public listener.',
+    labelNames: ['direction'],
+    registers,
+  });
 
   const counts = (name: string, help: string, read: () => Record<string, number>) =>
     new Counter({
@@ -114,6 +128,11 @@ export function createMetrics(sources: {
   );
 
   return {
+    requestEnded: ({ method, status, receivedBytes, sentBytes }) => {
+      requests.inc({ method, status: String(status) });
+      bytes.inc({ direction: 'in' }, receivedBytes);
+      bytes.inc({ direction: 'out' }, sentBytes);
+    },
     text: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }

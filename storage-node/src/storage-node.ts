@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Server } from 'node:http';
 import {
   type BlobId,
   type CacheReport,
@@ -12,6 +11,7 @@ import {
 import {
   type ClusterKeyring,
   type Logger,
+  LogRing,
   listen,
   type ProgramTls,
   withoutTls,
@@ -22,12 +22,14 @@ import { BlockBuffers } from './block-buffers.ts';
 import { CacheFills } from './cache/cache-fills.ts';
 import { ReadCache } from './cache/read-cache.ts';
 import { ReadCounts } from './cache/read-counts.ts';
+import { closeServer } from './close-server.ts';
 import type { StorageNodeConfig } from './config.ts';
 import { createCounters } from './counters.ts';
 import { DamageReporter } from './damage-reporter.ts';
 import { formatDataDirectory } from './data-directory.ts';
 import { DiskBlobStore } from './disk-blob-store.ts';
 import { DropClock } from './drop-clock.ts';
+import { startEdge } from './edge/start-edge.ts';
 import { HeartbeatLoop } from './heartbeat-loop.ts';
 import { DiskJournal } from './journal/disk-journal.ts';
 import { JournalScrub } from './journal/journal-scrub.ts';
@@ -46,12 +48,12 @@ import { VitalSigns } from './vital-signs.ts';
 const blocksMax = 48;
 /** What is cached takes at most so much where nobody says it, and no more than a tenth of the disk. */
 const cacheMaxBytes = 10 * 2 ** 30;
-/** What runs when the node stops may take this long to end. */
-const finishWithinMs = 10_000;
 
 export interface StorageNodeDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What it logged lately, for those who may ask. */
+  readonly log?: LogRing;
   readonly keyring: ClusterKeyring;
   /** Absent: HTTP. */
   readonly tls?: ProgramTls;
@@ -66,6 +68,8 @@ export interface RunningStorageNode {
   /** Where other programs reach it, as far as this one knows. */
   readonly url: () => string;
   readonly port: number;
+  /** Of the public listener; undefined: there is none. */
+  readonly publicPort: number | undefined;
   readonly dataDir: string;
   /**
    * Resolves with the first accepted heartbeat or when the node stops; rejects when the master
@@ -81,7 +85,14 @@ export interface RunningStorageNode {
  */
 export async function startStorageNode(
   config: StorageNodeConfig,
-  { clock, logger, keyring, tls = withoutTls, measureDisk }: StorageNodeDependencies,
+  {
+    clock,
+    logger,
+    log = new LogRing(),
+    keyring,
+    tls = withoutTls,
+    measureDisk,
+  }: StorageNodeDependencies,
 ): Promise<RunningStorageNode> {
   const cleanup: (() => unknown)[] = [];
   let stopped: Promise<void> | undefined;
@@ -230,6 +241,15 @@ export async function startStorageNode(
     });
     const port = await listen(server, { host: config.host, port: config.port });
     cleanup.push(() => closeServer(server));
+    const { edge } = config;
+    const listener =
+      edge &&
+      (await startEdge(edge, {
+        ...{ nodeId, name, version, keyring, tls, store, cache, metrics, clock, logger, log },
+        masterUrl: config.masterUrl,
+        onRead: (fileId) => reads.count(fileId),
+      }));
+    cleanup.push(() => listener?.stop());
 
     const { scheme } = tls.server;
     const instanceId = randomUUID();
@@ -279,11 +299,14 @@ export async function startStorageNode(
     });
     const registered = heartbeats.start();
     registered.catch(() => undefined);
-    logger.info('listening', { node: name, id: nodeId, port, dataDir: path });
+    const publicPort = listener?.port;
+    const open = publicPort === undefined ? {} : { publicPort };
+    logger.info('listening', { node: name, id: nodeId, port, ...open, dataDir: path });
     return {
       nodeId,
       name,
       port,
+      publicPort,
       dataDir: path,
       registered,
       stop,
@@ -322,15 +345,4 @@ function announcedUrl(
 function hostOf(address = '127.0.0.1'): string {
   const plain = address.replace(/^::ffff:(?=\d+\.)/, '');
   return plain.includes(':') ? `[${plain}]` : plain;
-}
-
-/** Takes no more connections, and lets what runs come to its end. */
-async function closeServer(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  // A connection that falls idle later would stay for its keep-alive time.
-  const sweep = setInterval(() => server.closeIdleConnections(), 50);
-  const patience = setTimeout(() => server.closeAllConnections(), finishWithinMs);
-  await closed;
-  clearInterval(sweep);
-  clearTimeout(patience);
 }

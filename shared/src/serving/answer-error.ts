@@ -41,7 +41,7 @@ const hintOf: Readonly<Record<StoreErrorKind, string>> = {
 
 const retryAfterDefaultSeconds = 5;
 /** A client may have this much on its way when it is refused; then the connection is cut. */
-const refusedBody = { bytesMax: 64 * 2 ** 20, waitMs: 5_000 };
+export const refusedBody = { bytesMax: 64 * 2 ** 20, waitMs: 5_000 };
 /** A body up to this length is read through first, so that the connection can be used again. */
 const smallBody = { bytesMax: 64 * 2 ** 10, waitMs: 1_000 };
 

@@ -13,6 +13,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal;
   /** PEM of who signed the certificate of an https address. */
   readonly ca?: string;
+  /** The address of this machine to send it from. */
+  readonly from?: string;
   /** Without any byte for this long it fails. */
   readonly idleMs?: number;
 }
@@ -52,6 +54,7 @@ export function openHttp(url: string, asked: HttpRequest): Promise<IncomingMessa
         ...(asked.ca === undefined ? {} : { ca: asked.ca }),
         headers: { ...(isHeld ? { 'Content-Length': Buffer.byteLength(body) } : {}), ...headers },
         ...(signal ? { signal } : {}),
+        ...(asked.from === undefined ? {} : { localAddress: asked.from }),
       },
       (answer) => resolve(answer),
     );

@@ -26,6 +26,8 @@ export function freePort(): Promise<number> {
 export interface SeparateProgramsOptions {
   /** How many storage nodes to begin with. */
   readonly nodes?: number;
+  /** Whether each has a public listener of its own. */
+  readonly publicNodes?: boolean;
   readonly copies?: number;
   /** Whether others reach each node through a proxy that can break. */
   readonly proxied?: boolean;
@@ -46,6 +48,8 @@ export interface NodeOptions {
   readonly proxied?: boolean;
   readonly key?: string;
   readonly zone?: string;
+  /** With a public listener of its own. */
+  readonly isPublic?: boolean;
 }
 
 /** A storage node that `dfs node` runs. */
@@ -54,6 +58,8 @@ export interface SeparateNode {
   readonly dataDir: string;
   readonly port: number;
   readonly program: Program;
+  /** Of its public listener; only where that was asked for. */
+  readonly publicUrl: string | undefined;
   /** Only where it was asked for. */
   readonly proxy: FaultyNodeProxy | undefined;
 }
@@ -68,7 +74,8 @@ export async function startSeparatePrograms(
     const count = options.nodes ?? 2;
     const names = Array.from({ length: count }, (_, index) => `node-${index + 1}`);
     const proxied = options.proxied ?? false;
-    await Promise.all(names.map((name) => programs.startNode({ name, proxied })));
+    const isPublic = options.publicNodes ?? false;
+    await Promise.all(names.map((name) => programs.startNode({ name, proxied, isPublic })));
     return programs;
   } catch (error) {
     await programs.dispose();
@@ -244,9 +251,10 @@ export class SeparatePrograms extends Store {
 
   /** Runs `dfs node` and waits for nothing. */
   async launchNode(options: NodeOptions): Promise<SeparateNode> {
-    const { name, proxied = false } = options;
+    const { name, proxied = false, isPublic = false } = options;
     const dataDir = options.dataDir ?? temporaryDirectory(name);
     const port = options.port ?? (await freePort());
+    const publicPort = isPublic ? await freePort() : undefined;
     const proxy = proxied ? await FaultyNodeProxy.start(port) : undefined;
     const where = ['--data', dataDir, '--port', String(port), '--name', name];
     const program = startDfs(['node', ...where, '--master', this.managementUrl], {
@@ -255,10 +263,13 @@ export class SeparatePrograms extends Store {
         ...(options.key === undefined ? {} : { DFS_CLUSTER_KEY: options.key }),
         ...(options.zone === undefined ? {} : { DFS_ZONE: options.zone }),
         ...(proxy ? { DFS_NODE_URL: proxy.url } : {}),
+        ...(publicPort === undefined ? {} : { DFS_NODE_PUBLIC_PORT: String(publicPort) }),
       },
     });
     this.#programs.push(program);
-    const node = { name, dataDir, port, program, proxy };
+    const scheme = this.ca === undefined ? 'http' : 'https';
+    const publicUrl = publicPort === undefined ? undefined : `${scheme}://127.0.0.1:${publicPort}`;
+    const node = { name, dataDir, port, program, proxy, publicUrl };
     const place = this.nodeList.findIndex((other) => other.name === name);
     this.nodeList.splice(place < 0 ? this.nodeList.length : place, place < 0 ? 0 : 1, node);
     return node;
