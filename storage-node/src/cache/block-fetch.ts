@@ -1,7 +1,7 @@
 import { cancelled } from '../write-turns.ts';
 
 /** Blocks that are fetched before any reader came to them, at most. */
-const blocksAhead = 2;
+const blocksAhead = 1;
 
 export interface BlockFetchOptions {
   /** Blocks `first` to `end`, that one not included. */
