@@ -473,13 +473,15 @@ describe('dfs share, grant and unshare', () => {
     const [code, link, stderr] = await dfs(['share', '/shared/one file', '--download']);
     expect([code, stderr]).toEqual([0, '']);
     expect(link).toMatch(
-      new RegExp(`^${cluster.url}/fs/shared/one%20file\\?signature=[\\w-]{84}\\n$`),
+      new RegExp(`^${cluster.url}/fs/shared/one%20file\\?signature=[\\w-]{88}\\n$`),
     );
     const got = await strangerGets(pathOf(link));
     expect([got.status, got.text]).toEqual([200, 'one file']);
     expect(got.headers['content-disposition']).toBe('attachment; filename="one file"');
     expect(await statusOf(pathOf(link).replace('one%20file', 'other'))).toBe(401);
-    const second = (await cluster.dfsJson<{ url: string }>(['share', '/shared/one file'])).url;
+    const second = (
+      await cluster.dfsJson<{ url: string }>(['share', '/shared/one file', '--download'])
+    ).url;
     expect(await dfs(['unshare', link.trim()])).toEqual(done('The link opens nothing any more\n'));
     expect([await statusOf(pathOf(link)), await statusOf(pathOf(second))]).toEqual([401, 200]);
     expect(await dfs(['unshare', '/shared/one file'])).toEqual(

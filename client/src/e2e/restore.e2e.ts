@@ -111,6 +111,16 @@ async function setCopies(store: Store, path: string, copies: number): Promise<vo
   expect(answer.status, answer.text).toBe(200);
 }
 
+/** A link to a file, in its full length. */
+const share = async (store: Store, path: string) =>
+  (await store.dfsJson<{ url: string }>(['share', path])).url;
+
+/** What of a link is the same at every address of the store. */
+function pathOf(link: string): string {
+  const { pathname, search } = new URL(link);
+  return pathname + search;
+}
+
 /** Everything in the trash, with times. */
 async function trashOf(store: Store): Promise<readonly unknown[]> {
   const answer = await store.send({ path: '/api/v1/trash?limit=1000' });
@@ -140,6 +150,10 @@ describe('a database rebuilt from the nodes', () => {
     await move(cluster, '/photos', '/pictures');
     await makeDirectory(cluster, '/empty/directory/');
     await setCopies(cluster, '/pictures', 3);
+    const shared = [await share(cluster, '/replaced.txt'), await share(cluster, '/replaced.txt')];
+    expect((await cluster.dfs(['unshare', shared[0] ?? ''])).code).toBe(0);
+    expect((await cluster.dfs(['grant', '/long.bin', '127.0.0.1'])).code).toBe(0);
+    expect((await cluster.dfs(['chmod', 'public', '/empty'])).code).toBe(0);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
     const trash = await trashOf(cluster);
@@ -165,7 +179,12 @@ describe('a database rebuilt from the nodes', () => {
       );
       const stranger = await programs.send({ path: '/fs/open.txt', withKey: false });
       expect([stranger.status, stranger.text]).toEqual([200, 'for all']);
-      expect((await programs.send({ path: '/fs/replaced.txt', withKey: false })).status).toBe(401);
+      const closed = ['/fs/replaced.txt', pathOf(shared[0] ?? '')];
+      const open = [pathOf(shared[1] ?? ''), '/fs/long.bin', '/fs/empty/'];
+      const statusOf = async (path: string) =>
+        (await programs.send({ path, withKey: false })).status;
+      expect(await Promise.all(closed.map(statusOf))).toEqual([401, 401]);
+      expect(await Promise.all(open.map(statusOf))).toEqual([200, 200, 200]);
       // The nodes are part of the new epoch, and nothing comes back later.
       await programs.store('/after.txt', 'after');
       programs.startReplicator();

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { DfsClient } from './dfs-client.ts';
 import { isLink } from './sharing.ts';
 
-const signature = `A-_${'b'.repeat(81)}`;
+const signature = `A-_${'b'.repeat(85)}`;
 
 const closers: (() => void)[] = [];
 afterEach(() => {

@@ -82,7 +82,7 @@ export class Sharing {
 export const isLink = (word: string) =>
   /^https?:\/\//i.test(word) || /[?&]signature=/.test(word) || bareSignature.test(word);
 
-const bareSignature = /^[A-Za-z0-9_-]{84}$/;
+const bareSignature = /^[A-Za-z0-9_-]{88}$/;
 
 function signatureOf(link: string): string {
   if (bareSignature.test(link)) return link;

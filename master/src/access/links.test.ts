@@ -12,7 +12,8 @@ const claims = {
   isDownload: false,
   followsName: false,
 };
-const signature = signLink(key, path, claims);
+const salt = Buffer.from([1, 2, 3]);
+const signature = signLink(key, path, claims, salt);
 
 describe('a link', () => {
   it.each([
@@ -22,15 +23,21 @@ describe('a link', () => {
     [true, true],
   ])('says what it was made with (download %s, follow %s)', (isDownload, followsName) => {
     const made = { ...claims, isDownload, followsName };
-    expect(verifyLink([key], path, signLink(key, path, made))).toEqual(made);
+    expect(verifyLink([key], path, signLink(key, path, made, salt))).toEqual(made);
   });
 
   it('has a text for URLs, of one length, that is the same on every machine', () => {
     // Computed by another program.
     expect(signature).toBe(
-      'AWYm07BlU_EAZVPxPAGTsvRvPH1qmlENjG0vmxEBAGKoV6uO2bLFOEOWDdAx3ARHl2giu0pkfwG5ePxmActJ',
+      'AWYm07BlU_EAZVPxPAGTsvRvPH1qmlENjG0vmxEBAAECA98LCsEO7_Sco-lmhupP2zEQRno8AenWsCHTVrg3FvWX',
     );
-    expect(signature).toMatch(/^[A-Za-z0-9_-]{84}$/);
+    expect(signature).toMatch(/^[A-Za-z0-9_-]{88}$/);
+  });
+
+  it('is another one than a second that says the same', () => {
+    const second = signLink(key, path, claims, Buffer.from([1, 2, 4]));
+    expect(second).not.toBe(signature);
+    expect(verifyLink([key], path, second)).toEqual(claims);
   });
 
   it('opens nothing once any of its letters is another one', () => {
@@ -102,7 +109,7 @@ describe('a link', () => {
     expect(subjects.join()).not.toContain(signature);
     const others = subjectsOf(
       '/x' as FilePath,
-      signLink(key, path, { ...claims, isDownload: true }),
+      signLink(key, path, { ...claims, isDownload: true }, salt),
       {
         fileId: newFileId(),
       } as never,

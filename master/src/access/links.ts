@@ -31,15 +31,17 @@ export interface LinkKey {
  *  13  id of the content, 16 bytes
  *  29  methods: 1 for GET and HEAD
  *  30  flags: 1 download, 2 follows the name
- *  31  HMAC-SHA256 of the 31 bytes before and the path in UTF-8
- * 63 bytes are 84 letters exactly: no bit is left over, so that each signature has one text alone.
+ *  31  3 random bytes: two links that say the same are two, each revoked alone
+ *  34  HMAC-SHA256 of the 34 bytes before and the path in UTF-8
+ * 66 bytes are 88 letters exactly: no bit is left over, so that each signature has one text alone.
  */
 const version = 1;
-const payloadBytes = 31;
+export const saltBytes = 3;
+const payloadBytes = 31 + saltBytes;
 const getAndHead = 1;
 const downloadFlag = 1;
 const followFlag = 2;
-const signatureText = /^[A-Za-z0-9_-]{84}$/;
+const signatureText = /^[A-Za-z0-9_-]{88}$/;
 
 /** The key for links, derived from the cluster key (HKDF, RFC 5869), so that a link gives nothing of it away. */
 export function deriveLinkKey(clusterKey: string): LinkKey {
@@ -47,11 +49,12 @@ export function deriveLinkKey(clusterKey: string): LinkKey {
   return { key, fingerprint: createHash('sha256').update(key).digest().subarray(0, 4) };
 }
 
-/** The text that opens `path` for GET and HEAD as the claims say. Pure. */
+/** The text that opens `path` for GET and HEAD as the claims say; `salt`: `saltBytes` random bytes. Pure. */
 export function signLink(
   { key, fingerprint }: LinkKey,
   path: FilePath,
   claims: LinkClaims,
+  salt: Uint8Array,
 ): string {
   const payload = Buffer.alloc(payloadBytes);
   payload.writeUInt8(version, 0);
@@ -64,6 +67,7 @@ export function signLink(
     (claims.isDownload ? downloadFlag : 0) | (claims.followsName ? followFlag : 0),
     30,
   );
+  payload.set(salt.subarray(0, saltBytes), 31);
   return Buffer.concat([payload, macOf(key, payload, path)]).toString('base64url');
 }
 

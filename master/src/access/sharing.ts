@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { type Clock, type FileId, type FilePath, newEntryId, StoreError } from '@dfs/shared';
 import type { MetadataRepository, NamedFile } from '../metadata/metadata-repository.ts';
 import type { AddressGrant, GrantsPage } from '../metadata/rights.ts';
@@ -5,6 +6,7 @@ import type { AccessControl } from './access-control.ts';
 import {
   claimsOf,
   type LinkKeys,
+  saltBytes,
   signLink,
   subjectOfContent,
   subjectOfPath,
@@ -79,11 +81,8 @@ export async function shareLink(
   const issuedAtMs = Math.max(nowMs, ...revocations.map((each) => each.issuedBeforeMs));
   const expiresAtMs = Math.ceil(Math.max(nowMs + seconds * 1000, issuedAtMs + 1) / 1000) * 1000;
   const claims = { fileId: file.id, issuedAtMs, expiresAtMs };
-  const signature = signLink(key, path, {
-    ...claims,
-    isDownload: download,
-    followsName: follow,
-  });
+  const said = { ...claims, isDownload: download, followsName: follow };
+  const signature = signLink(key, path, said, randomBytes(saltBytes));
   return { signature, expiresAtMs };
 }
 
