@@ -5,6 +5,7 @@ export * from './serving/client-address.ts';
 export * from './serving/conditions.ts';
 export * from './serving/cross-origin.ts';
 export * from './serving/discard-body.ts';
+export * from './serving/disposition.ts';
 export * from './serving/etag.ts';
 export * from './serving/exchange.ts';
 export * from './serving/front-server.ts';

@@ -10,7 +10,7 @@ import {
   type StoredBlob,
   StoreError,
 } from '@dfs/shared';
-import { harmlessHeaders } from '@dfs/shared/serving';
+import { dispositionOf, harmlessHeaders } from '@dfs/shared/serving';
 import { peerContentType } from './blob-fetcher.ts';
 import type { BlobFacts } from './cache/source-bytes.ts';
 import type { Caller } from './node-access.ts';
@@ -90,17 +90,7 @@ function headersFor(
     'content-type',
     type,
     ...Object.entries(harmlessHeaders(type)).flat(),
-    ...(fileName === undefined ? [] : ['content-disposition', dispositionOf(fileName)]),
+    ...(fileName === undefined ? [] : ['content-disposition', dispositionOf(fileName, 'inline')]),
     ...(wantsDescription && isPeer ? [nodeHeaders.description, encodeHeaderJson(blob)] : []),
   ];
-}
-
-/** RFC 6266: the name in ASCII for old readers, and in UTF-8 for all others. */
-function dispositionOf(fileName: string): string {
-  const plain = fileName.replace(/[^\x20-\x7e]|["\\%]/g, '_');
-  const encoded = encodeURIComponent(fileName.toWellFormed()).replace(
-    /['()*]/g,
-    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
-  return `inline; filename="${plain}"; filename*=UTF-8''${encoded}`;
 }

@@ -1,6 +1,6 @@
-import contentDisposition from 'content-disposition';
 import { baseNameOf } from '../file-path.ts';
 import { attributeHeaders } from './attributes.ts';
+import { dispositionOf } from './disposition.ts';
 import { etagOf } from './etag.ts';
 import { harmlessHeaders } from './harmless.ts';
 import type { ServedFile } from './served-file.ts';
@@ -34,9 +34,10 @@ export function fileHeadersOf(file: ServedFile, request: FileHeadersRequest): Fi
   };
   for (const [name, value] of attributeHeaders(file.attributes)) common[name] = value;
   if (request.isDownload || request.isById) {
-    common['Content-Disposition'] = contentDisposition(baseNameOf(file.path), {
-      type: request.isDownload ? 'attachment' : 'inline',
-    });
+    common['Content-Disposition'] = dispositionOf(
+      baseNameOf(file.path),
+      request.isDownload ? 'attachment' : 'inline',
+    );
   }
   return {
     common,
