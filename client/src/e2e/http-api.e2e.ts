@@ -49,11 +49,14 @@ async function startInstance(line: string): Promise<void> {
 async function killInstance(name: string): Promise<void> {
   const instance = instances.get(name);
   if (!instance) throw new Error(`No ${name} was started.`);
-  await waitUntil('every file has its copies', async () => {
-    const headers = { authorization: `Bearer ${key}` };
-    const status = await (await fetch(`${master()}/api/v1/status`, { headers })).json();
-    return (status as { health: string }).health === 'whole';
-  });
+  const isFirst = [...instances.values()].every(({ hasEnded }) => !hasEnded);
+  if (isFirst) {
+    await waitUntil('every file has its copies', async () => {
+      const headers = { authorization: `Bearer ${key}` };
+      const status = await (await fetch(`${master()}/api/v1/status`, { headers })).json();
+      return (status as { health: string }).health === 'whole';
+    });
+  }
   for (const pid of [...childrenOf(instance.pid), instance.pid]) process.kill(pid, 'SIGKILL');
   await instance.finished;
 }

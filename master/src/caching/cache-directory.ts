@@ -58,6 +58,12 @@ export class CacheDirectory {
     return cache && { bytes: cache.bytes, count: cache.count };
   }
 
+  /** What a node caches whole, the most read first, as far as its heartbeat names it. */
+  blobsOf(nodeId: NodeId): readonly BlobId[] {
+    const blobs = this.#caches.get(nodeId)?.blobs ?? [];
+    return [...blobs].filter((blobId) => this.holds(nodeId, blobId));
+  }
+
   /** Every blob that some node caches whole. */
   blobs(): readonly BlobId[] {
     return [...this.#holders.keys()];

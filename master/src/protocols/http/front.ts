@@ -5,6 +5,7 @@ import type { AccessKeys } from '../../access/access-keys.ts';
 import type { LinkKeys } from '../../access/links.ts';
 import type { Openings } from '../../access/openings.ts';
 import type { CacheControl } from '../../caching/cache-control.ts';
+import type { CacheDirectory } from '../../caching/cache-directory.ts';
 import type { HotFiles } from '../../caching/hot-files.ts';
 import type { NodeAdmin } from '../../cluster/node-admin.ts';
 import type { NodeDirectory } from '../../cluster/node-directory.ts';
@@ -48,6 +49,7 @@ export interface FrontRepair extends Pick<RepairLoop, 'awaited' | 'wake'> {
 export interface FrontCaching {
   readonly control: CacheControl;
   readonly hot: Pick<HotFiles, 'list' | 'limitPerMinute'>;
+  readonly directory: Pick<CacheDirectory, 'blobsOf'>;
 }
 
 export interface FrontConfig {

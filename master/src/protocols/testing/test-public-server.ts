@@ -1,6 +1,7 @@
 import type { Server } from 'node:http';
 import {
   type AccessRole,
+  type BlobId,
   type CacheOutcome,
   type Clock,
   type ClusterId,
@@ -88,6 +89,7 @@ export class TestPublicServer {
   fsckFailure: unknown;
   readonly asked: string[] = [];
   cacheOutcomes: CacheOutcome[] = [];
+  readonly cachedBlobs = new Map<NodeId, readonly BlobId[]>();
   hotFiles: HotFile[] = [];
   readonly care: Care = {
     startScrub: async (node = 'all') => {
@@ -165,6 +167,7 @@ export class TestPublicServer {
           },
         },
         hot: { limitPerMinute: 60, list: async () => this.hotFiles },
+        directory: { blobsOf: (nodeId) => this.cachedBlobs.get(nodeId) ?? [] },
       },
       metrics,
       logger: this.#recording.logger,

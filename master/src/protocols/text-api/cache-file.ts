@@ -9,15 +9,16 @@ import {
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front } from '../http/front.ts';
 import { sendJson } from '../http/send.ts';
+import { ownNodeOf } from './information.ts';
 import { type QueryForm, readQueryForm } from './read-query-form.ts';
 import { sendText } from './send-text.ts';
 import { somewhere } from './somewhere.ts';
 
 /** `POST /api/v1/cache`: the node of this instance keeps a copy for readers; where there is none of its name, another one does. Answers a line that says what happens. */
 export async function cacheHere(front: Front, exchange: Exchange, request: Request): Promise<void> {
-  const { caching, config, nodes } = front;
+  const { caching } = front;
   const form = await readCacheForm(front, exchange, request);
-  const own = nodes.snapshots().find(({ name }) => name === config.instanceName);
+  const own = ownNodeOf(front, exchange);
   const outcomes = await caching.control.cacheOn(form.path, targetsOf(own?.id ?? 1, form));
   sendText(exchange, lineOf(outcomes, form.reference));
 }

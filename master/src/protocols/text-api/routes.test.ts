@@ -1,4 +1,4 @@
-import type { FilePath } from '@dfs/shared';
+import { type FilePath, newBlobId } from '@dfs/shared';
 import { allowOrigins, TrustedProxies } from '@dfs/shared/serving';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { snapshotOf, TestPublicServer, testKey } from '../testing/test-public-server.ts';
@@ -607,6 +607,27 @@ describe('what it tells of itself', () => {
       public: false,
     });
     expect((await call('information?count=x', { headers: withKey })).status).toBe(400);
+  });
+
+  it('says what the node of the instance stores and caches', async () => {
+    const { id } = server.files.node;
+    const told = { blobCount: 3, uptimeSeconds: 77, cachedBytes: 5, cachedCount: 2 };
+    const [one] = server.nodes.splice(0, 1, snapshotOf({ id, name: 'test', told }));
+    server.nodes.push(snapshotOf({ name: 'other', usedBytes: 1_000_000 }));
+    const named = await server.files.find({ path: '/private.txt' as FilePath });
+    server.cachedBlobs.set(id, [newBlobId(), named?.file.blobs[0]?.blobId ?? newBlobId()]);
+    const answer = await call('information', { headers: withKey });
+    const [, other] = server.nodes.splice(0, 2, ...(one ? [one] : []));
+    server.cachedBlobs.clear();
+    expect(other?.name).toBe('other');
+    expect(JSON.parse(answer.text)).toMatchObject({
+      name: 'test',
+      uptime: 77,
+      stored: 100,
+      cached_memory: 5,
+      cached_files: [{ filename: 'private.txt', size: 8, public: false }],
+    });
+    expect(JSON.parse(answer.text).stored_files.length).toBeGreaterThan(2);
   });
 
   it('gives its log, and forgets it when told to', async () => {

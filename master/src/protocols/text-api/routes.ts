@@ -54,7 +54,7 @@ export function textRoutes(front: Front, exchangeOf: (request: Request) => Excha
     const exchange = exchangeOf(request);
     access.authorize(exchange.principal, 'admin');
     checkServing(nodes);
-    sendJson(exchange, 200, await informationOf(front, readCount(exchange)));
+    sendJson(exchange, 200, await informationOf(front, exchange, readCount(exchange)));
   });
 
   router.get(`${mount}/registered_instances`, (request) => {
