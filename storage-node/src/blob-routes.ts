@@ -20,7 +20,8 @@ import type { DiskBlobStore } from './disk-blob-store.ts';
 import type { NodeAccess } from './node-access.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { RequestBody, smallBodyOf } from './request-body.ts';
-import type { Piece, VerifiedReader } from './verified-reader.ts';
+import { sendPieces } from './send-pieces.ts';
+import type { VerifiedReader } from './verified-reader.ts';
 
 /** A body up to this length is taken whole before it is stored; longer ones stream. */
 const smallMaxBytes = 64 * 1024;
@@ -127,6 +128,9 @@ export class BlobRoutes {
     query: string,
   ): Promise<void> {
     const { access, counters } = this.#deps;
+    const onSent = (bytes: number) => {
+      counters.getBytes += bytes;
+    };
     const caller = access.readerOf(request, id, query);
     const question = { method: request.method ?? 'GET', headers: request.headers, caller };
     let answer: BlobAnswer | undefined;
@@ -139,7 +143,7 @@ export class BlobRoutes {
       response.writeHead(answer?.status ?? 200, answer?.headers);
       counters.getCount += 1;
       if (!reader) response.end();
-      else await sendPieces(reader, response, counters);
+      else await sendPieces(reader, response, { stallMs: readerStallMs, onSent });
     } finally {
       reader?.close();
     }
@@ -178,49 +182,6 @@ export class BlobRoutes {
 /** A cached copy that is damaged is none; it must not be taken for a stored one that is. */
 function notDamaged(error: unknown): undefined {
   if (!(error instanceof StoreError && error.kind === 'corrupt')) throw error;
-}
-
-/**
- * Sends pieces as the peer takes them, and counts the bytes as they are handed over. Stops when the
- * peer is gone. Rejects with what the reader rejects with.
- */
-async function sendPieces(
-  reader: VerifiedReader,
-  response: ServerResponse,
-  counters: NodeCounters,
-): Promise<void> {
-  let isFirst = true;
-  for (let piece = await reader.next(); piece; piece = await reader.next()) {
-    if (response.destroyed) {
-      piece.release();
-      return;
-    }
-    counters.getBytes += piece.bytes.byteLength;
-    if (isFirst && reader.isAtEnd) {
-      // The only piece: headers and bytes leave in one write, and nobody waits for it.
-      response.once('close', piece.release);
-      response.end(piece.bytes);
-      return;
-    }
-    isFirst = false;
-    await sendPiece(piece, response);
-  }
-  response.end();
-}
-
-/** Resolves when the operating system has the bytes, or the peer is gone. */
-function sendPiece(piece: Piece, response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(stalled);
-      response.off('close', done);
-      piece.release();
-      resolve();
-    };
-    const stalled = setTimeout(() => response.destroy(), readerStallMs);
-    response.once('close', done);
-    response.write(piece.bytes, done);
-  });
 }
 
 function mustBeOfCluster({ clusterId }: BlobDescription, identity: NodeIdentity): void {

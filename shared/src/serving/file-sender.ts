@@ -101,6 +101,8 @@ export class FileSender {
       response.end();
       // The answer is out: whether that byte comes is of no interest any more.
       await finished(opened.bytes.resume()).catch(() => undefined);
+    } else if (opened.sendTo) {
+      await opened.sendTo(response);
     } else {
       await pipeline(opened.bytes, response);
     }

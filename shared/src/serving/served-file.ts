@@ -25,6 +25,8 @@ export interface ServedBytes {
   readonly bytes: Readable;
   /** All of it, when it is short: whoever can send bytes at once takes these and leaves `bytes` alone. */
   readonly content?: Uint8Array;
+  /** Sends all of it and ends the response, better than by `bytes`; settles once it is out or the reader gone. Call one of the two. */
+  readonly sendTo?: (response: ServerResponse) => Promise<void>;
 }
 
 /** A GET or HEAD and its answer, as far as sending a file goes. */

@@ -142,6 +142,7 @@ class Edge {
       return answer.kind === 'read' && answer.file.id === file.id ? answer.file.blobs : undefined;
     };
     this.#cutWhenTakenBack(exchange, opening, file.id);
+    let isCounted = exchange.isHead;
     await serveFile(exchange, file, {
       isDownload: file.isDownload,
       isById: file.isById,
@@ -149,7 +150,9 @@ class Edge {
       downloadIdleMs,
       open: async (range) => {
         const opened = await files.open({ file, range, signal, refresh });
-        onRead(file.id);
+        // Once, however many ranges it asks for.
+        if (!isCounted) onRead(file.id);
+        isCounted = true;
         return opened;
       },
     });

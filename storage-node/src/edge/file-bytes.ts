@@ -1,4 +1,6 @@
+import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import {
   type BlobSource,
   type ByteRange,
@@ -12,14 +14,18 @@ import type { ServedBytes } from '@dfs/shared/serving';
 import { openPieces } from '../cache/piece-stream.ts';
 import type { ReadCache } from '../cache/read-cache.ts';
 import type { DiskBlobStore } from '../disk-blob-store.ts';
+import { sendPieces } from '../send-pieces.ts';
+import type { VerifiedReader } from '../verified-reader.ts';
 
+/** A reader that takes nothing for so long is cut off: people pause a video. */
+const readerStallMs = 600_000;
 /** Up to this a content is read whole before the answer begins, so that it goes out in one write. */
 const shortBytes = 256 * 2 ** 10;
 
 export interface FileBytesDependencies {
   readonly nodeId: NodeId;
-  readonly store: Pick<DiskBlobStore, 'open'>;
-  readonly cache: Pick<ReadCache, 'open'>;
+  readonly store: Pick<DiskBlobStore, 'open' | 'read'>;
+  readonly cache: Pick<ReadCache, 'open' | 'read'>;
 }
 
 export interface FileReading {
@@ -39,18 +45,56 @@ export class FileBytes {
     this.#deps = dependencies;
   }
 
-  /** Rejects before the first byte: `unavailable` when nobody gives it, `cancelled`. Later the stream fails with the same. */
+  /** Rejects before the first byte: `unavailable` when nobody gives it, `cancelled`. Later the bytes fail with the same. */
   async open(reading: FileReading): Promise<ServedBytes> {
     const { file, signal } = reading;
     const range = reading.range ?? { start: 0, end: file.sizeBytes };
     const { nodeId } = this.#deps;
-    const stopping = new AbortController();
-    const pieces = this.#pieces(reading, range, stopping.signal);
-    if (lengthOf(range) <= shortBytes) {
-      const content = await gather(pieces, stopping, signal);
-      return new ShortBytes(nodeId, content);
+    const here = await this.#readerOf(reading, range);
+    const isShort = lengthOf(range) <= shortBytes;
+    if (here && isShort) {
+      const content = await gatherPieces(here);
+      if (content) return new ShortBytes(nodeId, content);
+    } else if (here) {
+      return new OwnBytes({
+        nodeId,
+        reader: here,
+        range,
+        rest: (left) => this.#stream(reading, left),
+      });
     }
-    return { nodeId, bytes: await openPieces(pieces, stopping, signal) };
+    if (!isShort) return { nodeId, bytes: await this.#stream(reading, range) };
+    const stopping = new AbortController();
+    const content = await gather(this.#pieces(reading, range, stopping.signal), stopping, signal);
+    return new ShortBytes(nodeId, content);
+  }
+
+  #stream(reading: FileReading, range: ByteRange): Promise<Readable> {
+    const stopping = new AbortController();
+    return openPieces(this.#pieces(reading, range, stopping.signal), stopping, reading.signal);
+  }
+
+  /** A reader of a range that lies in one blob, which this node stores or has cached whole; undefined: it must be put together. */
+  async #readerOf({ file }: FileReading, range: ByteRange): Promise<VerifiedReader | undefined> {
+    const blob = file.blobs.find(
+      ({ offsetBytes, sizeBytes }) =>
+        offsetBytes <= range.start && range.end <= offsetBytes + sizeBytes,
+    );
+    if (!blob || lengthOf(range) === 0) return undefined;
+    const { store, cache } = this.#deps;
+    const { blobId, offsetBytes } = blob;
+    const inBlob = { start: range.start - offsetBytes, end: range.end - offsetBytes };
+    try {
+      return (await store.read(blobId, () => inBlob)).reader;
+    } catch (error) {
+      mustBeOfStore(error);
+    }
+    try {
+      return (await cache.read(blobId, () => inBlob))?.reader;
+    } catch (error) {
+      mustBeOfStore(error);
+      return undefined;
+    }
   }
 
   async *#pieces(
@@ -79,8 +123,8 @@ export class FileBytes {
       }
       return;
     } catch (error) {
-      // Not here, or damaged: the others have it.
-      if (signal.aborted || !(error instanceof StoreError)) throw error;
+      if (signal.aborted) throw error;
+      mustBeOfStore(error);
     }
     const bytes = await this.#deps.cache.open({
       blob,
@@ -109,6 +153,30 @@ export class FileBytes {
   #others(sources: readonly BlobSource[]): BlobSource[] {
     return sources.filter(({ nodeId }) => nodeId !== this.#deps.nodeId);
   }
+}
+
+/** What a copy says of itself, not here or damaged: the others have it. Rethrows all else. */
+function mustBeOfStore(error: unknown): void {
+  if (!(error instanceof StoreError)) throw error;
+}
+
+/** A short content; undefined when a piece of it is damaged. */
+async function gatherPieces(reader: VerifiedReader): Promise<Buffer | undefined> {
+  const all: Buffer[] = [];
+  try {
+    for (let piece = await reader.next(); piece; piece = await reader.next()) {
+      // Its memory is the reader's.
+      all.push(Buffer.from(piece.bytes));
+      piece.release();
+    }
+  } catch (error) {
+    mustBeOfStore(error);
+    return undefined;
+  } finally {
+    reader.close();
+  }
+  const [first] = all;
+  return all.length === 1 && first ? first : Buffer.concat(all);
 }
 
 async function gather(
@@ -144,4 +212,50 @@ class ShortBytes implements ServedBytes {
       objectMode: false,
     });
   }
+}
+
+interface OwnBytesOptions {
+  readonly nodeId: NodeId;
+  readonly reader: VerifiedReader;
+  readonly range: ByteRange;
+  /** The bytes of a range by whatever way there is. */
+  readonly rest: (range: ByteRange) => Promise<Readable>;
+}
+
+/** Bytes of a copy on this disk, sent from few buffers; where it turns out to be damaged, others go on at the same byte. */
+class OwnBytes implements ServedBytes {
+  readonly nodeId: NodeId;
+  readonly #options: OwnBytesOptions;
+
+  constructor(options: OwnBytesOptions) {
+    this.nodeId = options.nodeId;
+    this.#options = options;
+  }
+
+  get bytes(): Readable {
+    const { reader, range, rest } = this.#options;
+    reader.close();
+    return Readable.from(chunksOf(rest(range)), { objectMode: false });
+  }
+
+  readonly sendTo = async (response: ServerResponse): Promise<void> => {
+    const { reader, range, rest } = this.#options;
+    let { start } = range;
+    const onSent = (bytes: number) => {
+      start += bytes;
+    };
+    try {
+      await sendPieces(reader, response, { stallMs: readerStallMs, onSent });
+      return;
+    } catch (error) {
+      mustBeOfStore(error);
+    } finally {
+      reader.close();
+    }
+    await pipeline(await rest({ start, end: range.end }), response);
+  };
+}
+
+async function* chunksOf(stream: Promise<Readable>): AsyncGenerator<Buffer, void> {
+  yield* (await stream) as AsyncIterable<Buffer>;
 }
