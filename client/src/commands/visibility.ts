@@ -23,7 +23,7 @@ export async function changeVisibility(
       answers.push(answer);
       if (options.json) continue;
       const what = answer.public ? 'public' : 'private';
-      const inherited = visibility === 'inherit' ? ', as its directory is' : '';
+      const inherited = visibility === 'inherit' && path !== '/' ? ', as its directory is' : '';
       const below = answer.kind === 'directory' ? ', for all that is in it' : '';
       print(`${namedInMessages(text)}: ${what}${inherited}${below}`);
     } catch (error) {

@@ -341,6 +341,27 @@ describe('a download that runs', () => {
     expect(outcome).toBeInstanceOf(Error);
   });
 
+  it('is forgotten when its reader left before it began', async () => {
+    await server.files.add('/big', bytes);
+    const { url, signature } = await share({}, '/big');
+    const { rights } = server;
+    const revocationsOf = rights.revocationsOf.bind(rights);
+    const request = httpGet(url).on('error', () => undefined);
+    rights.revocationsOf = async (subjects) => {
+      rights.revocationsOf = revocationsOf;
+      request.destroy();
+      // What comes after it was read after it.
+      await stranger('/healthz');
+      await stranger('/healthz');
+      return await revocationsOf(subjects);
+    };
+    await expect
+      .poll(() => JSON.stringify(server.lines))
+      .toMatch(/"path":"\/fs\/big","status":(?:499|200)/);
+    const { body } = await ask('DELETE', `/api/v1/shares?signature=${signature}`);
+    expect(body).toEqual({ grants: 0, cut: 0 });
+  });
+
   it('goes on when its time is over', async () => {
     await server.files.add('/big', bytes);
     const { url } = await share({}, '/big');

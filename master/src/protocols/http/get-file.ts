@@ -19,12 +19,14 @@ export async function getFile(
   checkServing(front.nodes);
   const { named, opening } = await findReadable(front, exchange, ref);
   const avoid = readAvoid(exchange);
-  // What can be taken back goes through here, where it can be cut.
-  const mayRedirect = opening.kind === 'right' || opening.kind === 'public';
-  if (mayRedirect && exchange.query.get('redirect') === '1') {
-    if (await redirect(front, exchange, named, avoid)) return;
+  if (opening.kind === 'right' || opening.kind === 'public') {
+    if (exchange.query.get('redirect') === '1') {
+      if (await redirect(front, exchange, named, avoid)) return;
+    }
+  } else {
+    // What can be taken back always goes through here, where it can be cut.
+    cutWhenTakenBack(front, exchange, opening, named.file.id);
   }
-  cutWhenTakenBack(front, exchange, opening, named.file.id);
   const { file, entry, path, isPublic } = named;
   const { files, clock, config } = front;
   const { signal } = exchange;
@@ -52,12 +54,14 @@ export async function getFile(
 export const isDownloadBy = (opening: Opening) => opening.kind === 'link' && opening.isDownload;
 
 /** Ends the answer in the middle when the link or grant that it runs under is taken back. */
-export function cutWhenTakenBack(
+function cutWhenTakenBack(
   { openings }: Front,
   { response }: Exchange,
   opening: Opening,
   fileId: FileId,
 ): void {
+  // It closes once alone.
+  if (response.destroyed) return;
   const release = openings.hold(opening, fileId, () => response.destroy());
   response.once('close', release);
 }
