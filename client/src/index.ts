@@ -1,5 +1,7 @@
 /** What programs may use: the store's tree as a class, and where a user's store is. */
 export {
+  type AccessKeyAnswer,
+  type AccessRole,
   type CacheOrder,
   type CacheOutcome,
   type EntryId,
@@ -7,6 +9,8 @@ export {
   type FoundEntry,
   type HotAnswer,
   type ListAnswerEntry,
+  type NewAccessKeyAnswer,
+  type NewAccessKeyRequest,
   type NodeAnswer,
   type NodeName,
   type PutAnswer,
@@ -22,6 +26,7 @@ export {
 } from '@dfs/shared';
 export { StoreApi, type StreamedAnswer } from './api.ts';
 export { type ClientConfig, readClientConfig } from './client-config.ts';
+export type { AccessKeys } from './sdk/access-keys.ts';
 export {
   type Caches,
   type CopyResult,

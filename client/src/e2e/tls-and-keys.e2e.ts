@@ -10,7 +10,7 @@ import { sendHttp } from './harness/http.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
-/** Writes and reads of a client with a key that can be changed, one after the other until it is stopped. What fails is kept. */
+/** Writes and reads of a client with a key that can be changed, and reads with an access key, one after the other until it is stopped. What fails is kept. */
 class Traffic {
   readonly failures: string[] = [];
   rounds = 0;
@@ -21,9 +21,11 @@ class Traffic {
   readonly #running: Promise<void>;
 
   readonly #programs: SeparatePrograms;
+  readonly #accessKey: string;
 
-  constructor(programs: SeparatePrograms) {
+  constructor(programs: SeparatePrograms, accessKey: string) {
     this.#programs = programs;
+    this.#accessKey = accessKey;
     this.key = programs.key;
     this.#running = this.#run();
   }
@@ -48,6 +50,7 @@ class Traffic {
       if (stored) expect.soft(stored.status, stored.text).toBe(201);
       const read = await this.#ask('GET', path, { path, headers });
       if (read && !read.body.equals(body)) this.failures.push(`GET ${path} ${read.status}`);
+      await this.#ask('access key', path, { path, headers: { 'SHARD-KEY': this.#accessKey } });
       const sent = await this.#ask('redirect', path, { path: `${path}?redirect=1`, headers });
       if (sent?.headers.location !== undefined) {
         const { origin, pathname, search } = new URL(sent.headers.location);
@@ -83,7 +86,10 @@ describe('a change of the cluster key', () => {
     const all = [programs.master, replicator, ...programs.nodeList.map(({ program }) => program)];
     const [first, second] = [programs.key, 'the new key of this cluster'];
     await replicator.printed(/replicator works/);
-    const traffic = new Traffic(programs);
+    const made = await programs.dfs(['key', 'add', '--prefix', '/traffic', '--name', 'reader']);
+    expect(made.code, made.stderr).toBe(0);
+    const accessKey = made.stdout.trim();
+    const traffic = new Traffic(programs, accessKey);
     try {
       let steps = 0;
       const step = async (...keys: string[]) => {
@@ -136,9 +142,33 @@ describe('a change of the cluster key', () => {
         }>();
         return status.replicas.wanted === 0 && status.replicas.stored >= 2 * traffic.rounds;
       });
-      for (const { output } of all) {
-        expect(output).not.toMatch(/"level":"(warn|error)"/);
+      const complaints = all.flatMap(
+        ({ output }) => output.match(/.*"level":"(?:warn|error)".*/g) ?? [],
+      );
+      // Of the old key, which was just tried.
+      expect(complaints).toEqual([expect.stringContaining('a wrong key was sent')]);
+      // Its secret is sealed under the new key now: a master that knows that one alone opens it.
+      expect(programs.master.output).toMatch(/"message":"access keys were sealed again/);
+      await programs.restartMaster();
+      const [id, secret] = accessKey.split('.') as [string, string];
+      const asReader = { DFS_KEY: accessKey };
+      const reader = (words: string[]) => programs.dfs(words, { environment: asReader });
+      const found = await reader(['find', '/']);
+      expect(found.code, found.stderr).toBe(0);
+      expect(found.stdout).toContain('/traffic/0.bin');
+      const refused = await reader(['put', programs.keyFile, '/traffic/mine']);
+      expect(refused.code).toBe(4);
+      expect(refused.stderr).toContain('(role read, prefix /traffic) may not write /traffic/mine');
+      const asAdmin = { environment: { DFS_KEY: second } };
+      const keys = await programs.dfs(['key', 'ls'], asAdmin);
+      expect(keys.stdout).toMatch(new RegExp(`${id} +read +/traffic .* reader`));
+      expect(keys.stdout).not.toContain(secret);
+      expect((await programs.dfs(['key', 'rm', id], asAdmin)).code).toBe(0);
+      expect((await reader(['find', '/'])).code).toBe(4);
+      expect((await programs.dfs(['key', 'rm', id], asAdmin)).stderr).toContain('No such key');
+      for (const { output } of [...all, programs.master]) {
         expect(output).not.toContain(second);
+        expect(output).not.toContain(secret);
       }
     } finally {
       await programs.dispose();

@@ -46,8 +46,8 @@ export const commandGroups: readonly CommandGroup[] = [
     load: async () => (await import('./keeping.ts')).addKeepingCommands,
   },
   {
-    heading: 'Who may read:',
-    commands: ['chmod', 'share', 'grant', 'grants', 'unshare'],
+    heading: 'Who may:',
+    commands: ['chmod', 'share', 'grant', 'grants', 'unshare', 'key'],
     load: async () => (await import('./sharing.ts')).addSharingCommands,
   },
   {

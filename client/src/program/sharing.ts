@@ -2,9 +2,9 @@ import { Argument, type Command, Option } from 'commander';
 import type { Session } from '../session.ts';
 import { json } from './arguments.ts';
 
-/** Who may read what without a key. */
+/** Who may do what: without a key, by links and grants, and by keys of their own. */
 export function addSharingCommands(program: Command, session: Session): void {
-  program.commandsGroup('Who may read:');
+  program.commandsGroup('Who may:');
   program
     .command('chmod')
     .description('make files and directories public or private')
@@ -106,5 +106,66 @@ Examples:
     .action(async (word: string, network: string | undefined, options) => {
       const { unshare } = await import('../commands/share.ts');
       await unshare(session, word, network, options);
+    });
+  addKeyCommands(program, session);
+}
+
+function addKeyCommands(program: Command, session: Session): void {
+  const key = program
+    .command('key')
+    .description('make keys that open a part of the store, list them, and end them')
+    .addHelpText(
+      'after',
+      `
+A key is given to dfs as DFS_KEY, and to others in the header SHARD-KEY, as "Authorization: Bearer", or as user (its id) and password.
+
+Examples:
+  dfs key add --role write --prefix /backups --name nas
+  dfs key ls
+  dfs key rm dkabcdefghijklmnop234`,
+    );
+  key
+    .command('add')
+    .description('make a key, and print it: the only time that it is shown')
+    .option('--name <text>', 'for people')
+    .addOption(
+      new Option('--role <role>', 'what it may do there; each includes the one before')
+        .choices(['read', 'write', 'admin'])
+        .default('read'),
+    )
+    .option('--prefix <path>', 'it opens this directory, or file, and what is below', '/')
+    .addOption(json())
+    .addHelpText(
+      'after',
+      `
+read lists and reads; write also stores, changes, deletes and shares; admin also makes and ends keys for what is below the prefix, and with
+the prefix / looks after the store.
+
+Examples:
+  dfs key add --prefix /photos
+  DFS_KEY=$(dfs key add --role write --prefix /backups) dfs put backup.tar /backups/`,
+    )
+    .action(async (options) => {
+      const { addKey } = await import('../commands/access-keys.ts');
+      await addKey(session, options);
+    });
+  key
+    .command('ls')
+    .description('list the keys that you may end, without their secrets')
+    .addOption(json())
+    .addHelpText('after', '\nExamples:\n  dfs key ls\n  dfs key ls --json')
+    .action(async (options) => {
+      const { listKeys } = await import('../commands/access-keys.ts');
+      await listKeys(session, options);
+    });
+  key
+    .command('rm')
+    .description('end keys at once')
+    .argument('<id...>', 'as "dfs key ls" shows them')
+    .addOption(json())
+    .addHelpText('after', '\nExamples:\n  dfs key rm dkabcdefghijklmnop234')
+    .action(async (ids: string[], options) => {
+      const { removeKeys } = await import('../commands/access-keys.ts');
+      await removeKeys(session, ids, options);
     });
 }

@@ -29,6 +29,7 @@ import { StoreApi, type StreamedAnswer } from '../api.ts';
 import type { ClientConfig } from '../client-config.ts';
 import { linesOf } from '../lines.ts';
 import { putStream } from '../upload.ts';
+import { AccessKeys } from './access-keys.ts';
 import { type CopyFailure, copyFailuresOf } from './multistatus.ts';
 import { Sharing } from './sharing.ts';
 
@@ -66,6 +67,7 @@ export class DfsClient {
   readonly nodes: Nodes;
   readonly sharing: Sharing;
   readonly caches: Caches;
+  readonly keys: AccessKeys;
 
   constructor(store: StoreApi | ClientConfig) {
     this.api = store instanceof StoreApi ? store : new StoreApi(store);
@@ -73,6 +75,7 @@ export class DfsClient {
     this.nodes = new Nodes(this.api);
     this.sharing = new Sharing(this.api);
     this.caches = new Caches(this.api);
+    this.keys = new AccessKeys(this.api);
   }
 
   /**
