@@ -245,7 +245,8 @@ export async function startStorageNode(
     const listener =
       edge &&
       (await startEdge(edge, {
-        ...{ nodeId, name, version, keyring, tls, store, cache, metrics, clock, logger, log },
+        ...{ nodeId, name, version, keyring, tls, store, cache, clock, logger, log },
+        ...{ metrics, counters },
         masterUrl: config.masterUrl,
         onRead: (fileId) => reads.count(fileId),
       }));

@@ -3,59 +3,109 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Browser, isBrowserInstalled } from './harness/browser.ts';
 import { contentOf } from './harness/content.ts';
-import { sendHttp } from './harness/http.ts';
-import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
+import { openHttp, sendHttp } from './harness/http.ts';
+import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { isVideoMakerInstalled, makeVideo } from './harness/video-file.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
-let cluster: LocalCluster;
-beforeAll(async () => {
-  cluster = await startCluster({ nodes: 2, copies: 1 });
-});
-afterAll(() => cluster?.dispose());
+const canShowVideos = isBrowserInstalled && isVideoMakerInstalled;
+const videoSeconds = 1_000;
 
-/** What one node counts of its requests. */
+/** How far a source runs ahead of a reader: the buffers of two connections, 10 MB each at most on Linux, and of the programs between. */
+const aheadMaxBytes = 24 * 2 ** 20;
+
+/** Says in the title of its page whether scripts run, and whose they are. */
+const script = `document.title = 'ran as ' + self.origin;`;
+const page = `<!doctype html><html><title>quiet</title><script>${script}</script></html>`;
+const xhtml = `<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title>quiet</title><script>${script}</script></head></html>`;
+const drawing = `<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><title>quiet</title><script>${script}</script></svg>`;
+/** Name, content, and the type that its sender claims, if any. */
+const uploads: [string, string, string?][] = [
+  ['page.html', page],
+  ['page.xhtml', xhtml],
+  ['drawing.svg', drawing],
+  ['text.txt', page],
+  ['film.mp4', page],
+  ['typed', page, 'text/html'],
+  ['document', xhtml, 'video/x+xml'],
+  ['listed', page, 'video/mp4; a=b, text/html'],
+];
+
+let store: SeparatePrograms;
+/** The addresses by which users reach the store. */
+const doors = [
+  ['the master', () => store.url],
+  ['the node that holds it', () => store.node('node-1').publicUrl ?? ''],
+  ['a node that holds nothing', () => store.node('node-2').publicUrl ?? ''],
+] as const;
+let videoBytes = 0;
+
+beforeAll(async () => {
+  store = await startSeparatePrograms({
+    ...{ nodes: 1, copies: 1, publicNodes: true, replicator: false },
+  });
+  const query = '?mode=public';
+  await store.store('/long.bin', contentOf('long', 3 * aheadMaxBytes), { query });
+  for (const [name, content, type] of uploads) {
+    const headers = type === undefined ? {} : { 'Content-Type': type };
+    await store.store(`/uploads/${name}`, content, { query, headers });
+    await store.store(`/private/${name}`, content, { headers });
+  }
+  if (canShowVideos) {
+    const video = makeVideo(videoSeconds);
+    videoBytes = video.length;
+    await store.store('/films/long.mp4', video, { query });
+  }
+  // It comes too late to be given any of them.
+  await store.startNode({ name: 'node-2', isPublic: true });
+});
+afterAll(() => store?.dispose());
+
+/** What a node counts of its requests. */
 class Source {
   readonly #url: string;
 
   constructor(node: string) {
-    this.#url = cluster.node(node).url;
+    this.#url = `http://127.0.0.1:${store.node(node).port}`;
   }
 
-  /** Bytes of blobs that it has handed to the operating system so far. */
-  sentBytes = () => this.#metric('dfs_node_bytes_total{kind="get"}');
+  /** Bytes that it has handed to the operating system: of blobs so far, and by its public listener in requests that have ended. */
+  async sentBytes(): Promise<number> {
+    const metric = await this.#metrics();
+    const blobs = metric('dfs_node_bytes_total{kind="get"}');
+    return blobs + metric('dfs_node_public_bytes_total{direction="out"}');
+  }
 
   /** Resolves once it serves so many requests at most. */
   waitUntilServing = (count: number) =>
     waitUntil(
       `a source that serves ${count}`,
       // The one that asks is counted, too.
-      async () => (await this.#metric('dfs_node_requests')) <= count + 1,
+      async () => (await this.#metrics())('dfs_node_requests') <= count + 1,
       { withinMs: 5_000, everyMs: 10 },
     );
 
-  async #metric(name: string): Promise<number> {
-    const headers = { Authorization: `Bearer ${cluster.key}` };
-    const { text } = await sendHttp(this.#url, { path: '/metrics', headers });
-    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
-    expect(line, name).toBeDefined();
-    return Number(line?.slice(name.length));
+  async #metrics(): Promise<(name: string) => number> {
+    const headers = { Authorization: `Bearer ${store.key}` };
+    const { status, text } = await sendHttp(this.#url, { path: '/metrics', headers });
+    expect(status).toBe(200);
+    const lines = text.split('\n');
+    // A counter that counted nothing yet has no line.
+    return (name) =>
+      Number(lines.find((line) => line.startsWith(`${name} `))?.slice(name.length) ?? 0);
   }
 }
 
-/** How far a source runs ahead of a reader: the buffers of two connections, 10 MB each at most on Linux, and of the programs between. */
-const aheadMaxBytes = 24 * 2 ** 20;
-
 describe('a range whose reader leaves', () => {
-  it('is read no further at the source', async () => {
-    const sizeBytes = 100 * 2 ** 20;
-    const { primary } = await cluster.store('/long.bin', contentOf('long', sizeBytes));
-    const source = new Source(primary.id);
+  it.each(doors)('is read no further at the source, from %s', async (_door, url) => {
+    const source = new Source('node-1');
+    await source.waitUntilServing(0);
     const before = await source.sentBytes();
-    const answer = await cluster.open({
+    const answer = await openHttp(url(), {
       path: '/fs/long.bin',
       headers: { Range: 'bytes=1000-' },
     });
+    expect(answer.statusCode).toBe(206);
     for await (const _chunk of answer) break;
     answer.destroy();
     await source.waitUntilServing(0);
@@ -83,84 +133,70 @@ describe.skipIf(!isBrowserInstalled)('a browser', () => {
     site.close();
   });
 
-  describe.skipIf(!isVideoMakerInstalled)('that shows a video', () => {
-    const seconds = 1_000;
-    const path = '/fs/films/long.mp4';
-    let source: Source;
-    let sizeBytes: number;
-    beforeAll(async () => {
-      const video = makeVideo(seconds);
-      sizeBytes = video.length;
-      const query = '?mode=public';
-      const { primary, contentType } = await cluster.store('/films/long.mp4', video, { query });
-      expect(contentType).toBe('video/mp4');
-      source = new Source(primary.id);
-    });
-
-    it('plays it, seeks to the middle and back, and takes no more than it shows', async () => {
+  describe.skipIf(!isVideoMakerInstalled).each(doors)('that gets a video from %s', (_door, url) => {
+    it('plays it, seeks to the middle and back, and costs the source no more than it shows', async () => {
+      const source = new Source('node-1');
+      await source.waitUntilServing(0);
+      const atFirst = await source.sentBytes();
       const tab = await browser.open(
-        siteWith(`<video muted preload="metadata" src="${cluster.url}${path}"></video>`),
+        siteWith(`<video muted preload="metadata" src="${url()}/fs/films/long.mp4"></video>`),
       );
-      expect(await tab.evaluate('document.querySelector("video").muted')).toBe(true);
       expect(await tab.evaluate(playedUntil(1))).toBeGreaterThanOrEqual(1);
-      for (const second of [seconds / 2, 5, seconds * 0.75]) {
+      for (const second of [videoSeconds / 2, 5, videoSeconds * 0.75]) {
         const before = await source.sentBytes();
         expect(await tab.evaluate(shownAt(second))).toBeCloseTo(second, 0);
         // The range that was played before is given up.
         await source.waitUntilServing(1);
-        const sentBytes = (await source.sentBytes()) - before;
-        expect(sentBytes).toBeGreaterThan(0);
-        expect(sentBytes).toBeLessThan(aheadMaxBytes);
+        expect((await source.sentBytes()) - before).toBeLessThan(aheadMaxBytes);
       }
       const before = await source.sentBytes();
       await tab.close();
       await source.waitUntilServing(0);
-      expect((await source.sentBytes()) - before).toBeLessThan(aheadMaxBytes);
-      expect(sizeBytes).toBeGreaterThan(3 * aheadMaxBytes);
+      const after = await source.sentBytes();
+      expect(after - before).toBeLessThan(aheadMaxBytes);
+      expect(after - atFirst).toBeGreaterThan(0);
+      expect(videoBytes).toBeGreaterThan(3 * aheadMaxBytes);
     });
 
-    it('plays it when it is pointed at the file itself', async () => {
-      const tab = await browser.open(`${cluster.url}${path}`);
+    it.each([
+      ['the file itself', '/fs/films/long.mp4'],
+      ['its stream', '/api/v1/stream/node-1@films/long.mp4'],
+    ])('plays it when it is pointed at %s', async (_what, target) => {
+      const tab = await browser.open(url() + target);
       expect(await tab.evaluate(playedUntil(1))).toBeGreaterThanOrEqual(1);
-      expect(await tab.evaluate(shownAt(seconds / 2))).toBeCloseTo(seconds / 2, 0);
+      expect(await tab.evaluate(shownAt(videoSeconds / 2))).toBeCloseTo(videoSeconds / 2, 0);
       await tab.close();
-      await source.waitUntilServing(0);
     });
   });
 
   describe('that opens what somebody uploaded', () => {
-    /** Says in the title of its page whether scripts run, and whose they are. */
-    const script = `document.title = 'ran as ' + self.origin;`;
-    const xml = '<?xml version="1.0"?>';
-    const page = `<!doctype html><html><title>quiet</title><script>${script}</script></html>`;
-    const xhtml = `<html xmlns="http://www.w3.org/1999/xhtml"><head><title>quiet</title><script>${script}</script></head></html>`;
-    const drawing = `<svg xmlns="http://www.w3.org/2000/svg"><title>quiet</title><script>${script}</script></svg>`;
-
-    it.each([
-      ['page.html', undefined, page],
-      ['page.xhtml', undefined, `${xml}${xhtml}`],
-      ['drawing.svg', undefined, `${xml}${drawing}`],
-      ['no.txt', undefined, page],
-      ['film.mp4', undefined, page],
-      ['typed', 'text/html', page],
-      ['film', 'video/x+xml', `${xml}${xhtml}`],
-      ['listed', 'video/mp4; a=b, text/html', page],
-    ])('runs no script of %s (%s)', async (name, type, content) => {
-      const headers = type === undefined ? {} : { 'Content-Type': type };
-      const { id } = await cluster.store(`/uploads/${name}`, content, {
-        query: '?mode=public',
-        headers,
+    it.each(uploads)('runs no script of %s', async (name) => {
+      const { id } = await store.stat(`/uploads/${name}`);
+      const shared = await store.send({
+        method: 'POST',
+        path: `/api/v1/shares/private/${name}`,
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ seconds: 60 }),
       });
-      const redirected = await cluster.get(`/uploads/${name}`, {}, '?redirect=1');
-      expect(redirected.status).toBe(307);
+      expect(shared.status, shared.text).toBeLessThan(300);
+      const link = new URL(shared.json<{ url: string }>().url);
+      const [master, holder, other] = doors.map(([, url]) => url());
+      const isWrong = ({ title, text }: { title: string; text: string }) =>
+        /^ran/.test(title) || /"error"/.test(text);
       for (const url of [
-        `${cluster.url}/fs/uploads/${name}`,
-        `${cluster.url}/api/v1/files/${id}`,
-        redirected.headers.location ?? '',
+        link.href,
+        `${holder}${link.pathname}${link.search}`,
+        `${master}/fs/uploads/${name}`,
+        `${master}/api/v1/files/${id}`,
+        `${other}/fs/uploads/${name}`,
+        `${holder}/api/v1/stream/node-1@uploads/${name}`,
       ]) {
         const tab = await browser.open(url);
-        const title = await tab.evaluate<string>('document.title');
-        expect([url, title]).toEqual([url, expect.not.stringMatching(/^ran/)]);
+        const shown = await tab.evaluate<{ title: string; text: string }>(
+          '({ title: document.title, text: document.documentElement.textContent })',
+        );
+        expect([url, isWrong(shown), shown]).toEqual([url, false, shown]);
+        if (name === 'page.html') expect(shown.title).toBe('quiet');
         await tab.close();
       }
     });

@@ -1,3 +1,4 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type {
   Clock,
   FileId,
@@ -20,6 +21,7 @@ import { allowOrigins } from '@dfs/shared/serving';
 import type { ReadCache } from '../cache/read-cache.ts';
 import { closeServer } from '../close-server.ts';
 import type { EdgeConfig } from '../config.ts';
+import type { NodeCounters } from '../counters.ts';
 import type { DiskBlobStore } from '../disk-blob-store.ts';
 import { MasterClient } from '../master-client.ts';
 import type { NodeMetrics } from '../metrics.ts';
@@ -41,6 +43,7 @@ export interface EdgeDependencies {
   readonly store: DiskBlobStore;
   readonly cache: ReadCache;
   readonly metrics: Pick<NodeMetrics, 'requestEnded'>;
+  readonly counters: Pick<NodeCounters, 'requestsNow'>;
   readonly onRead: (fileId: FileId) => void;
   readonly log: LogRing;
   readonly clock: Clock;
@@ -85,6 +88,7 @@ export async function startEdge(
         ask<OpeningAnswer>(master, '/cluster/openings', question),
     },
   }).server;
+  countRequests(server, dependencies.counters);
   const port = await listen(server, config);
   return {
     port,
@@ -94,6 +98,17 @@ export async function startEdge(
       await master.close();
     },
   };
+}
+
+/** What reads the disk in the background is to know of readers here, too. */
+function countRequests(server: Server, counters: Pick<NodeCounters, 'requestsNow'>): void {
+  const count = (_request: IncomingMessage, response: ServerResponse) => {
+    counters.requestsNow += 1;
+    response.once('close', () => {
+      counters.requestsNow -= 1;
+    });
+  };
+  server.on('request', count).on('checkContinue', count);
 }
 
 async function ask<Answer>(master: MasterClient, path: string, question: unknown): Promise<Answer> {
