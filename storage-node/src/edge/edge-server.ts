@@ -161,6 +161,8 @@ class Edge {
   /** Ends the answer in the middle when the link or grant that it runs under is taken back, or nobody could be asked about it for too long. */
   #cutWhenTakenBack({ response }: HttpExchange, opening: Opening, fileId: FileId): void {
     if (opening.kind === 'right' || opening.kind === 'public') return;
+    // It closes once alone: the reader may have left while the master was asked.
+    if (response.destroyed) return;
     const { master, clock, offlineRightsMs } = this.#deps;
     let heardAtMs = clock.monotonic();
     const ask = async () => {
