@@ -271,6 +271,15 @@ async function wire(
     },
   };
   const publicServer = createPublicServer(front);
+  const managementFailures = new FailureThrottle(clock);
+  const onWrongKey = (address: string) => {
+    metrics.authenticationFailed('wrong-key');
+    if (!managementFailures.failed(address)) return;
+    logger.warn(
+      'a wrong cluster key came to the management port; more from this address are told in a minute',
+      { address },
+    );
+  };
   const clusterServer = createClusterServer({
     tls: tls.server,
     metadata,
@@ -287,7 +296,8 @@ async function wire(
     },
     onDamage: () => repair.wake(),
     edge: edgeRoutes(front),
-    takeForwarded: forwardedTo(publicServer, keyring),
+    takeForwarded: forwardedTo(publicServer, keyring, onWrongKey),
+    onWrongKey,
   });
   const { host } = config;
   const managementPort = await listen(clusterServer, { host, port: config.managementPort });

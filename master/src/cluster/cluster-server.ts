@@ -16,6 +16,7 @@ import {
   StoreError,
 } from '@dfs/shared';
 import { type ClusterKeyring, type Logger, ServerTls } from '@dfs/shared/cluster';
+import { plainAddress } from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response, type Router } from 'express';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
@@ -26,6 +27,8 @@ export interface ClusterServerDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly keyring: ClusterKeyring;
+  /** Called for each request with a wrong cluster key. Nobody is kept out for that: a program with an old key would lock out those beside it. */
+  readonly onWrongKey?: (address: string) => void;
   /** Absent: HTTP. */
   readonly tls?: ServerTls;
   readonly random: () => number;
@@ -59,7 +62,7 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
     response.type('text').send('ok\n');
   });
   app.use((request, _response, next) => {
-    checkKey(request, dependencies.keyring);
+    checkKey(request, dependencies);
     next();
   });
   app.use(express.json({ limit: bodyMax }));
@@ -148,10 +151,14 @@ export function createClusterServer(dependencies: ClusterServerDependencies): Se
   return server;
 }
 
-function checkKey(request: Request, keyring: ClusterKeyring): void {
+function checkKey(
+  request: Request,
+  { keyring, onWrongKey }: Pick<ClusterServerDependencies, 'keyring' | 'onWrongKey'>,
+): void {
   if (keyring.current() === undefined) return;
   const given = keyOfHeaders(request.headers);
   if (given !== undefined && keyring.isOne(given)) return;
+  if (given !== undefined) onWrongKey?.(plainAddress(request.socket.remoteAddress ?? ''));
   throw new StoreError(
     'unauthorized',
     given === undefined

@@ -13,6 +13,7 @@ import { edgeRoutes } from './routes.ts';
 let front: TestPublicServer;
 let management: ReturnType<typeof createClusterServer>;
 let port: number;
+const wrongKeysFrom: string[] = [];
 
 beforeAll(async () => {
   front = await new TestPublicServer().start();
@@ -30,7 +31,10 @@ beforeAll(async () => {
     onAttempts: () => undefined,
     onDamage: () => undefined,
     edge: edgeRoutes(front.front),
-    takeForwarded: forwardedTo(front.publicServer, keyring),
+    takeForwarded: forwardedTo(front.publicServer, keyring, (address) =>
+      wrongKeysFrom.push(address),
+    ),
+    onWrongKey: (address) => wrongKeysFrom.push(address),
   });
   await listen(management, { host: '127.0.0.1', port: 0 });
   ({ port } = management.address() as AddressInfo);
@@ -272,5 +276,24 @@ describe('a request that a node passes on', () => {
     connection.write('ok');
     expect((await connection.answer()).status).toBe(201);
     connection.socket.destroy();
+  });
+});
+
+describe('a wrong cluster key at the management port', () => {
+  it('is told by its address, whichever header has it, and none at all is not', async () => {
+    wrongKeysFrom.length = 0;
+    const question = { method: 'GET', target: '/fs/public.txt', headers: {} };
+    expect((await ask('reads', question, null)).status).toBe(401);
+    expect(wrongKeysFrom).toEqual([]);
+    expect((await ask('reads', question, 'wrong')).status).toBe(401);
+    const lines = ['GET /fs/public.txt HTTP/1.1', 'Host: a', 'X-DFS-Client-Address: 192.0.2.7'];
+    const forged = [...lines, 'X-DFS-Forwarded-Key: wrong', '', ''].join('\r\n');
+    expect((await sendRaw(port, forged)).status).toBe(401);
+    expect(wrongKeysFrom).toEqual(['127.0.0.1', '127.0.0.1']);
+  });
+
+  it('keeps the right one out no more than before, however many there were', async () => {
+    for (let n = 0; n < 30; n += 1) await ask('reads', {}, `wrong ${n}`);
+    expect((await read('/fs/public.txt')).status).toBe(200);
   });
 });

@@ -1,22 +1,25 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errorBodyOf, forwardedHeaders, httpStatusOf, parseNodeId, StoreError } from '@dfs/shared';
 import type { ClusterKeyring } from '@dfs/shared/cluster';
-import type { FrontServer } from '@dfs/shared/serving';
+import { type FrontServer, plainAddress } from '@dfs/shared/serving';
 import { Exchange, type ForwardedClient } from '../http/exchange.ts';
 
 /**
  * Serves what nodes pass on for their clients as if it had come in at the public port. The function gives false for what is the sender's own request, and leaves
- * that alone.
+ * that alone. `onWrongKey` is called for each that did not prove itself by the cluster key.
  */
 export function forwardedTo(
   front: Pick<FrontServer<Exchange>, 'take'>,
   keyring: Pick<ClusterKeyring, 'current' | 'isOne'>,
+  onWrongKey?: (address: string) => void,
 ): (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => boolean {
   return (request, response, awaitsContinue) => {
     let client: ForwardedClient | undefined;
     try {
       client = takeForwarded(request, keyring);
     } catch (error) {
+      const isOfKey = (error as StoreError).kind === 'unauthorized';
+      if (isOfKey) onWrongKey?.(plainAddress(request.socket.remoteAddress ?? ''));
       refuse(response, error as StoreError);
       return true;
     }
