@@ -222,6 +222,17 @@ describe('a fetch of a part', () => {
     expect(verifyBlobQuery(keyring.blobUrlKeys(), id, query, Date.now())).toMatchObject({ nodeId });
   });
 
+  it('waits for no slow reader, nor does a pull', async () => {
+    source = (request, response) => {
+      if (request.headers.range === undefined) begin(response).end(bytes);
+      else part(response).write(bytes.subarray(10, 20));
+    };
+    // More than there are connections for pulls.
+    const slow = await Promise.all(Array.from({ length: 80 }, () => fetchPart()));
+    expect(await pull()).toEqual(facts);
+    for (const stream of slow) stream.destroy();
+  });
+
   it.each<[string, string, (response: ServerResponse) => unknown]>([
     ['other bytes', 'corrupt', (response) => part(response, { etag: '"f"' }).end()],
     [

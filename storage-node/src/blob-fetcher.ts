@@ -57,18 +57,22 @@ export type FetchRange = (
 /** Fetches blobs from other nodes by signed, short-lived URLs. */
 export class BlobFetcher {
   readonly #options: BlobFetcherOptions;
+  /** Of pulls. Readers have their own, or slow ones would hold copies up. */
   readonly #agent: Agent;
+  readonly #readersAgent: Agent;
 
   constructor(options: BlobFetcherOptions) {
     const { connectMs, headersMs, idleMs } = options.limits ?? nodeLimits;
     this.#options = options;
-    this.#agent = new Agent({
-      connections: connectionsMax,
+    const settings = {
       connect: { timeout: connectMs, ...trusting(options.trust) },
       headersTimeout: headersMs,
       bodyTimeout: idleMs,
       maxHeaderSize: headersMaxBytes,
-    });
+    };
+    this.#agent = new Agent({ ...settings, connections: connectionsMax });
+    // A reader has a connection to this node, too: these are no more than those.
+    this.#readersAgent = new Agent({ ...settings, connections: null });
   }
 
   /**
@@ -76,7 +80,8 @@ export class BlobFetcher {
    * `wrong-cluster`, `unavailable`, `cancelled`.
    */
   readonly fetch: FetchBlob = async (pull, signal) => {
-    const { statusCode, headers, body } = await this.#ask(pull, signal);
+    const asked = { [nodeHeaders.wantDescription]: '1' };
+    const { statusCode, headers, body } = await this.#ask(pull, signal, this.#agent, asked);
     body.on('error', ignore);
     if (statusCode !== 200) throw refusalOf(pull, statusCode, await textOf(body));
     try {
@@ -100,9 +105,8 @@ export class BlobFetcher {
    * `range` or fail. Rejects as `fetch`.
    */
   readonly fetchRange: FetchRange = async (pull, range, signal) => {
-    const { statusCode, headers, body } = await this.#ask(pull, signal, {
-      range: `bytes=${range.start}-${range.end - 1}`,
-    });
+    const asked = { range: `bytes=${range.start}-${range.end - 1}` };
+    const { statusCode, headers, body } = await this.#ask(pull, signal, this.#readersAgent, asked);
     body.on('error', ignore);
     if (statusCode !== 206) throw refusalOf(pull, statusCode, await textOf(body));
     // What it is for is told by the name; whether it is the same content by size and MD5.
@@ -117,19 +121,20 @@ export class BlobFetcher {
     throw otherBytes(pull, String(headers['content-range']), String(headers['etag']));
   };
 
-  close(): Promise<void> {
-    return this.#agent.destroy();
+  async close(): Promise<void> {
+    await Promise.all([this.#agent.destroy(), this.#readersAgent.destroy()]);
   }
 
   async #ask(
     pull: PullRequest,
     signal: AbortSignal,
-    headers: Record<string, string> = { [nodeHeaders.wantDescription]: '1' },
+    dispatcher: Agent,
+    headers: Record<string, string>,
   ): Promise<Dispatcher.ResponseData> {
     const { nodeId, url } = pull.source;
     try {
       return await httpRequest(url + this.#pathOf(pull), {
-        dispatcher: this.#agent,
+        dispatcher,
         signal,
         headers: {
           ...headers,

@@ -9,12 +9,15 @@ import type { Evictable } from './heat.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { BlobFacts } from './source-bytes.ts';
 
+/** Shared by all that have none: there are thousands of entries. */
+const none: readonly never[] = [];
+
 /** A blob that is cached or being fetched. While it has holders its file is open and stays. */
 export class CacheEntry implements Evictable, CheckedFile {
   readonly blob: BlobFacts;
-  readonly fetches = new Set<BlockFetch>();
+  fetches: readonly BlockFetch[] = none;
   /** Who gave bytes of it since it came to be. */
-  readonly suppliers = new Set<NodeId>();
+  suppliers: readonly NodeId[] = none;
   heat: number;
   reads = 0;
   /** What the cache counts for it. */
@@ -28,7 +31,8 @@ export class CacheEntry implements Evictable, CheckedFile {
   #file: CacheFile | undefined;
   #holders = 0;
   #priority = 0;
-  #md5: Hash = createHash('md5');
+  /** Of the blocks up to `#hashedBlocks`; most entries never need one. */
+  #md5: Hash | undefined;
   /** The next block that the MD5 of all bytes needs. */
   #hashedBlocks = 0;
 
@@ -112,21 +116,23 @@ export class CacheEntry implements Evictable, CheckedFile {
   hash(block: number, bytes: Buffer): boolean {
     const blockCount = blockCountOf(this.blob.sizeBytes);
     if (block !== this.#hashedBlocks || blockCount === 0) return false;
+    this.#md5 ??= createHash('md5');
     this.#md5.update(bytes);
     this.#hashedBlocks += 1;
     if (this.#hashedBlocks < blockCount) return false;
-    const md5 = this.#md5.copy().digest('hex');
+    const md5 = this.#md5.digest('hex');
+    this.#md5 = undefined;
     if (md5 === this.blob.md5) return true;
     throw new StoreError(
       'unavailable',
-      `The bytes of the blob ${this.blob.blobId} changed on their way from ${[...this.suppliers].join(', ') || 'the disk'} (MD5 ${md5} instead of ${this.blob.md5}).`,
+      `The bytes of the blob ${this.blob.blobId} changed on their way from ${this.suppliers.join(', ') || 'the disk'} (MD5 ${md5} instead of ${this.blob.md5}).`,
       { retryAfterSeconds: 5 },
     );
   }
 
   /** A block was damaged: the MD5 is to be found again. */
   unhash(): void {
-    this.#md5 = createHash('md5');
+    this.#md5 = undefined;
     this.#hashedBlocks = 0;
   }
 

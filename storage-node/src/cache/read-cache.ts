@@ -427,7 +427,7 @@ export class ReadCache implements Yielding {
     const { blob } = entry;
     const last = Math.ceil(reading.range.end / blockBytes);
     const isElsewhere = (block: number) =>
-      entry.file?.isPresent(block) || [...entry.fetches].some((fetch) => fetch.covers(block));
+      entry.file?.isPresent(block) || entry.fetches.some((fetch) => fetch.covers(block));
     let end = first + 1;
     while (end < last && !isElsewhere(end)) end += 1;
     const range = {
@@ -445,11 +445,11 @@ export class ReadCache implements Yielding {
       keep: (block, bytes) => this.#keep(entry, block, bytes),
       onEnd: () => {
         this.#fetchCount -= 1;
-        entry.fetches.delete(fetch);
+        entry.fetches = entry.fetches.filter((each) => each !== fetch);
         entry.release();
       },
     });
-    entry.fetches.add(fetch);
+    entry.fetches = [...entry.fetches, fetch];
     return fetch;
   }
 
@@ -479,7 +479,11 @@ export class ReadCache implements Yielding {
       refresh: refresh && (async () => trusted(await refresh())),
       fetchRange,
       signal,
-      onSource: (nodeId) => entry?.suppliers.add(nodeId),
+      onSource: (nodeId) => {
+        if (entry && !entry.suppliers.includes(nodeId)) {
+          entry.suppliers = [...entry.suppliers, nodeId];
+        }
+      },
     });
     for await (const piece of pieces) {
       this.counters.fetchedBytes += piece.byteLength;
@@ -618,7 +622,7 @@ export class ReadCache implements Yielding {
     const { blobId } = entry.blob;
     entry.failure = failure;
     this.counters.damaged += 1;
-    const sources = [...entry.suppliers];
+    const sources = entry.suppliers;
     this.#deps.logger.warn('wrong bytes were fetched', {
       blobId,
       sources,
