@@ -1,4 +1,11 @@
-import { type BlobId, newBlobId, parseFilePath, StoreError } from '@dfs/shared';
+import {
+  type BlobId,
+  newBlobId,
+  newEntryId,
+  newFileId,
+  parseFilePath,
+  StoreError,
+} from '@dfs/shared';
 import { makeDescription, patternBytes } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { gcGraceMs, TestCluster, type TestNode } from './test-cluster.ts';
@@ -322,5 +329,39 @@ describe('the collector', () => {
     cluster.pass(gcGraceMs + 1_000);
     await cluster.collector.step();
     expect(await cluster.metadata.listLog({})).toEqual([]);
+  });
+
+  it('forgets grants and revocations a day after their end, and none by a clock that was set', async () => {
+    await start(2);
+    const { metadata, clock } = cluster;
+    const day = 86_400_000;
+    const expiresAtMs = clock.now() + 60_000;
+    const fileId = newFileId();
+    const issuedBeforeMs = clock.now();
+    await metadata.addRevocation({ subject: 'f:old', issuedBeforeMs, expiresAtMs });
+    const lasting = { issuedBeforeMs, expiresAtMs: expiresAtMs + 3 * day };
+    await metadata.addRevocation({ subject: 'f:lasting', ...lasting });
+    await metadata.addGrant({
+      ...{ id: newEntryId(), path: parseFilePath('/f'), fileId, network: '192.0.2.0/24' },
+      ...{ createdBy: 'admin', createdAtMs: clock.now(), expiresAtMs },
+    });
+    const subjects = async () =>
+      (await metadata.revocationsOf(['f:old', 'f:lasting'])).map(({ subject }) => subject).sort();
+    const step = async () => {
+      // Longer than between two purges.
+      cluster.pass(20 * 60_000);
+      await cluster.collector.step();
+    };
+    await step();
+    expect(await subjects()).toEqual(['f:lasting', 'f:old']);
+    cluster.pass(10 * 60_000);
+    clock.set(clock.now() + 30 * day);
+    await cluster.collector.step();
+    expect(await subjects()).toEqual(['f:lasting', 'f:old']);
+    clock.set(clock.now() - 29 * day);
+    await cluster.collector.step();
+    await step();
+    expect(await subjects()).toEqual(['f:lasting']);
+    expect(await metadata.grantsOf(fileId, 0)).toEqual([]);
   });
 });

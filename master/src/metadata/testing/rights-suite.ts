@@ -83,6 +83,12 @@ export function describeRights(open: OpenMetadata): void {
       const rest = { under: path('/a'), limit: 2, after: first.next as string };
       expect(await repository.listGrants(rest)).toEqual({ grants: [at[2]] });
       expect((await repository.listGrants({ under: path('/'), limit: 100 })).grants).toEqual(at);
+      const odd = ['/ä', '/ä/b', '/äb', '/ä0', '/Ä/b', '/a\u0308/b', '/ä/\uffee', '/ä/😀/c'].map(
+        (text) => grant({ path: path(text) }),
+      );
+      for (const one of odd) await repository.addGrant(one);
+      const below = await repository.listGrants({ under: path('/ä'), limit: 100 });
+      expect(below.grants.map((one) => one.path)).toEqual(['/ä', '/ä/b', '/ä/\uffee', '/ä/😀/c']);
     }),
   );
 
