@@ -7,6 +7,7 @@ import { temporaryDirectory } from './harness/guard.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { type Store, urlPathOf } from './harness/store.ts';
+import { waitUntil } from './harness/wait-until.ts';
 
 interface Report {
   readonly base: string;
@@ -115,6 +116,13 @@ async function setCopies(store: Store, path: string, copies: number): Promise<vo
 const share = async (store: Store, path: string) =>
   (await store.dfsJson<{ url: string }>(['share', path])).url;
 
+/** A key that reads what is below a path. */
+async function makeKey(store: Store, prefix: string): Promise<string> {
+  const made = await store.dfs(['key', 'add', '--prefix', prefix]);
+  expect(made.code, made.stderr).toBe(0);
+  return made.stdout.trim();
+}
+
 /** What of a link is the same at every address of the store. */
 function pathOf(link: string): string {
   const { pathname, search } = new URL(link);
@@ -154,6 +162,8 @@ describe('a database rebuilt from the nodes', () => {
     expect((await cluster.dfs(['unshare', shared[0] ?? ''])).code).toBe(0);
     expect((await cluster.dfs(['grant', '/long.bin', '127.0.0.1'])).code).toBe(0);
     expect((await cluster.dfs(['chmod', 'public', '/empty'])).code).toBe(0);
+    const keys = [await makeKey(cluster, '/pictures'), await makeKey(cluster, '/pictures')];
+    expect((await cluster.dfs(['key', 'rm', keys[0] ?? ''])).code).toBe(0);
     await cluster.waitForAllCopies();
     const before = await treeOf(cluster);
     const trash = await trashOf(cluster);
@@ -162,6 +172,15 @@ describe('a database rebuilt from the nodes', () => {
     const programs = await withoutDatabase(cluster);
     try {
       expect((await programs.put('/new.txt', 'new')).status).toBe(503);
+      const withKeys = () =>
+        Promise.all(
+          keys.map(async (key) => {
+            const headers = { 'SHARD-KEY': key };
+            return (await programs.send({ path: '/fs/pictures/', headers, withKey: false })).status;
+          }),
+        );
+      // Nobody knows yet which of them was removed.
+      expect(await withKeys()).toEqual([503, 503]);
       const report = await restoreOf(programs);
       expect(report).toMatchObject({
         epoch: 2,
@@ -185,6 +204,8 @@ describe('a database rebuilt from the nodes', () => {
         (await programs.send({ path, withKey: false })).status;
       expect(await Promise.all(closed.map(statusOf))).toEqual([401, 401]);
       expect(await Promise.all(open.map(statusOf))).toEqual([200, 200, 200]);
+      await waitUntil('the access keys to count again', async () => (await withKeys())[1] === 200);
+      expect(await withKeys()).toEqual([401, 200]);
       // The nodes are part of the new epoch, and nothing comes back later.
       await programs.store('/after.txt', 'after');
       programs.startReplicator();
