@@ -1,6 +1,6 @@
 import { type BlobId, newBlobId, newNodeId, StoreError, verifyBlobQuery } from '@dfs/shared';
 import { bytesOf, patternBytes } from '@dfs/shared/testing';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pathOf } from '../files/test-cluster.ts';
 import type { TestNode } from '../files/test-nodes.ts';
 import { dropGoneBlobs } from './gone-blobs.ts';
@@ -112,6 +112,23 @@ describe('reading with caches', () => {
     const loads = caches.cluster.nodes.all.map(({ store }) => store.openReads);
     expect(loads).toEqual([10, 10, 10, 10]);
     for (const { bytes: stream } of reads) stream.destroy();
+  });
+
+  it('shares them evenly also when they come one after the other', async () => {
+    const caches = await open({ hotReadsPerMinute: 10 });
+    const { file, blobId, primary, others } = await stored(caches);
+    for (const node of others) await caches.cacheAt(node, blobId);
+    await caches.read(file.id, 11);
+    const served = new Map<string, number>();
+    for (let i = 0; i < 40; i += 1) {
+      const { nodeId } = await read(caches, file);
+      if (i === 0) expect(nodeId).toBe(primary.id);
+      served.set(nodeId, (served.get(nodeId) ?? 0) + 1);
+      await vi.waitUntil(() =>
+        caches.cluster.nodes.all.every(({ store }) => store.openReads === 0),
+      );
+    }
+    expect([...served.values()]).toEqual([10, 10, 10, 10]);
   });
 });
 

@@ -97,11 +97,11 @@ export class Caching {
     return this.hot.isHot(fileId);
   }
 
-  sentTo(nodeId: NodeId): void {
+  givenTo(nodeId: NodeId): void {
     this.#handed.add(nodeId);
   }
 
-  sentLately(nodeId: NodeId): number {
+  readsLately(nodeId: NodeId): number {
     return this.#handed.of(nodeId);
   }
 

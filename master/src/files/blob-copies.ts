@@ -57,6 +57,8 @@ export class BlobCopies {
     const replicas = await this.#replicas();
     const [nodeId] = this.#candidates(replicas);
     if (nodeId === undefined) throw this.#refusal(replicas);
+    const { caching } = this.#dependencies;
+    if (caching?.isHot(this.#fileId)) caching.givenTo(nodeId);
     await this.#wait(this.#trials.get(nodeId)?.delayMs ?? 0, signal);
     const isStored = replicas.some((row) => row.nodeId === nodeId && row.state === 'stored');
     const store = this.#dependencies.nodes.storeOf(nodeId);
@@ -134,6 +136,7 @@ export class BlobCopies {
       avoid: this.#avoid,
       caches,
       isHot: caching?.isHot(this.#fileId) ?? false,
+      ...(caching ? { readsLately: (id) => caching.readsLately(id) } : {}),
     });
     if (this.#trials.size === 0) return order;
     const failuresOf = (id: NodeId) => this.#trials.get(id)?.failures ?? 0;

@@ -43,9 +43,9 @@ export interface ReadSpreading {
   wasRead(fileId: FileId): void;
   /** It is read so much that all who have it shall share the load. */
   isHot(fileId: FileId): boolean;
-  /** A reader was sent to a node, and how many lately were, each counting less and less. */
-  sentTo(nodeId: NodeId): void;
-  sentLately(nodeId: NodeId): number;
+  /** A node is given a reader of a hot file, or one who is sent to it: how many lately were, each counting less and less. */
+  givenTo(nodeId: NodeId): void;
+  readsLately(nodeId: NodeId): number;
   /** A name that held these was removed: caches let go of them, if they can be told. Returns at once and never throws. */
   nameWent(blobs: readonly FileBlob[]): void;
 }

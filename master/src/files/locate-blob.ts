@@ -22,7 +22,7 @@ export async function locateBlob(
   const publicNodes = nodes.snapshots().flatMap((node) => {
     const isWell = node.state === 'up' || node.state === 'draining';
     if (!node.publicUrl || !isWell || node.id === avoid) return [];
-    const inFlight = node.inFlight + (caching?.sentLately(node.id) ?? 0);
+    const inFlight = node.inFlight + (caching?.readsLately(node.id) ?? 0);
     return [{ ...node, inFlight }];
   });
   const holders = new Map(publicNodes.map((node) => [node.id, node]));
@@ -32,7 +32,7 @@ export async function locateBlob(
   const [nodeId] = readOrder(stored, holders, { caches, isHot: true });
   const publicUrl = nodeId && holders.get(nodeId)?.publicUrl;
   if (!nodeId || !publicUrl) return undefined;
-  caching?.sentTo(nodeId);
+  caching?.givenTo(nodeId);
   caching?.wasRead(file.id);
   const signedPath = signBlobPath(blobUrlKey, {
     blobId: blob.blobId,

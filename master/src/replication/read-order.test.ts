@@ -13,13 +13,19 @@ function orderOf(
   nodes: readonly Partial<NodeSnapshot>[],
   rows: readonly Partial<Replica>[] = [],
   avoid?: number,
-  more: { readonly caches?: readonly number[]; readonly isHot?: boolean } = {},
+  more: {
+    readonly caches?: readonly number[];
+    readonly isHot?: boolean;
+    readonly lately?: readonly number[];
+  } = {},
 ): number[] {
   const all = nodes.map((node) => makeNode(node));
   const blob = makeBlob(all.map((node, index) => ({ nodeId: node.id, ...rows[index] })));
   const avoided = avoid === undefined ? undefined : all[avoid]?.id;
   const caches = (more.caches ?? []).flatMap((index) => all[index]?.id ?? []);
-  const order = readOrder(blob.replicas, mapOf(all), { ...more, avoid: avoided, caches });
+  const readsLately = (id: NodeId) => more.lately?.[all.findIndex((node) => node.id === id)] ?? 0;
+  const options = { ...more, avoid: avoided, caches, readsLately };
+  const order = readOrder(blob.replicas, mapOf(all), options);
   return order.map((id) => all.findIndex((node) => node.id === id));
 }
 
@@ -31,6 +37,7 @@ describe('readOrder', () => {
     avoid?: number;
     caches?: number[];
     isHot?: boolean;
+    lately?: number[];
     expected: number[];
   }>([
     { name: 'the primary first, then as they come', nodes: [{}, {}, {}], expected: [0, 1, 2] },
@@ -132,6 +139,26 @@ describe('readOrder', () => {
       caches: [2],
       isHot: true,
       expected: [1, 0, 2],
+    },
+    {
+      name: 'of a hot file, while all are equally busy, the one that was given fewer reads lately',
+      nodes: [{}, {}, {}],
+      lately: [2, 1, 3],
+      isHot: true,
+      expected: [1, 0, 2],
+    },
+    {
+      name: 'of a hot file, while none is much busier, the one that was given fewer reads lately',
+      nodes: [{ inFlight: 12 }, { inFlight: 10 }, { inFlight: 15 }, { inFlight: 16 }],
+      lately: [2, 3, 1, 0],
+      isHot: true,
+      expected: [2, 0, 1, 3],
+    },
+    {
+      name: 'the primary of a file that is not hot, whatever it was given lately',
+      nodes: [{}, {}],
+      lately: [9, 0],
+      expected: [0, 1],
     },
     {
       name: 'of a hot file an idle node in doubt after a busy one that is up',
