@@ -5,6 +5,7 @@ import { Browser, isBrowserInstalled } from './harness/browser.ts';
 import { contentOf } from './harness/content.ts';
 import { openHttp, sendHttp } from './harness/http.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
+import { urlPathOf } from './harness/store.ts';
 import { isVideoMakerInstalled, makeVideo } from './harness/video-file.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
@@ -31,6 +32,14 @@ const uploads: [string, string, string?][] = [
   ['listed', page, 'video/mp4; a=b, text/html'],
 ];
 
+/** Names of files, and under which names they are saved. */
+const downloads = [
+  ['日本 😀.mp4', '日本 😀.mp4'],
+  ["Zoë's (1)*.txt", "Zoë's (1)_.txt"],
+  ['semi;colon=x,y.txt', 'semi;colon=x,y.txt'],
+  ['a "b" \\ %41.txt', 'a _b_ _ %41.txt'],
+] as const;
+
 let store: SeparatePrograms;
 /** The addresses by which users reach the store. */
 const doors = [
@@ -43,6 +52,7 @@ let videoBytes = 0;
 beforeAll(async () => {
   store = await startSeparatePrograms({
     ...{ nodes: 1, copies: 1, publicNodes: true, replicator: false },
+    environment: { DFS_NODE_PUBLIC_URL: 'self' },
   });
   const query = '?mode=public';
   await store.store('/long.bin', contentOf('long', 3 * aheadMaxBytes), { query });
@@ -51,6 +61,7 @@ beforeAll(async () => {
     await store.store(`/uploads/${name}`, content, { query, headers });
     await store.store(`/private/${name}`, content, { headers });
   }
+  for (const [name] of downloads) await store.store(`/names/${name}`, name, { query });
   if (canShowVideos) {
     const video = makeVideo(videoSeconds);
     videoBytes = video.length;
@@ -169,9 +180,18 @@ describe.skipIf(!isBrowserInstalled)('a browser', () => {
     });
   });
 
+  it.each(doors)('saves files from %s under their names', async (_door, url) => {
+    for (const [name, saved] of downloads) {
+      const address = `${url()}/fs${urlPathOf(`/names/${name}`)}?download=1`;
+      expect(await browser.nameOfDownload(address)).toBe(saved);
+    }
+  });
+
   describe('that opens what somebody uploaded', () => {
     it.each(uploads)('runs no script of %s', async (name) => {
       const { id } = await store.stat(`/uploads/${name}`);
+      const redirected = await store.get(`/uploads/${name}`, {}, '?redirect=1');
+      expect(redirected.status).toBe(307);
       const shared = await store.send({
         method: 'POST',
         path: `/api/v1/shares/private/${name}`,
@@ -184,6 +204,7 @@ describe.skipIf(!isBrowserInstalled)('a browser', () => {
       const isWrong = ({ title, text }: { title: string; text: string }) =>
         /^ran/.test(title) || /"error"/.test(text);
       for (const url of [
+        redirected.headers.location ?? '',
         link.href,
         `${holder}${link.pathname}${link.search}`,
         `${master}/fs/uploads/${name}`,

@@ -28,6 +28,9 @@ const switches = [
 
 interface Reply {
   readonly id?: number;
+  /** Of what the browser tells unasked. */
+  readonly method?: string;
+  readonly params?: { readonly suggestedFilename?: string };
   readonly result?: unknown;
   readonly error?: { readonly message: string };
 }
@@ -44,6 +47,7 @@ export class Browser {
   readonly #waiting = new Map<number, Waiting>();
   #count = 0;
   #received = '';
+  #downloadBegins: (name: string) => void = () => undefined;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
@@ -83,6 +87,18 @@ export class Browser {
     return tab;
   }
 
+  /** Goes to what is to be saved, and gives the name that it would be saved under. */
+  async nameOfDownload(url: string): Promise<string> {
+    const begun = new Promise<string>((resolve) => {
+      this.#downloadBegins = resolve;
+    });
+    await this.call('Browser.setDownloadBehavior', { behavior: 'deny', eventsEnabled: true });
+    const tab = await this.open(url);
+    const name = await begun;
+    await tab.close();
+    return name;
+  }
+
   async close(): Promise<void> {
     if (this.#child.exitCode !== null) return;
     const ended = once(this.#child, 'exit');
@@ -106,7 +122,10 @@ export class Browser {
     for (const message of messages) this.#settle(JSON.parse(message) as Reply);
   }
 
-  #settle({ id, result, error }: Reply): void {
+  #settle({ id, result, error, method, params }: Reply): void {
+    if (method === 'Browser.downloadWillBegin') {
+      this.#downloadBegins(params?.suggestedFilename ?? '');
+    }
     const waiting = this.#waiting.get(id ?? 0);
     this.#waiting.delete(id ?? 0);
     if (error) waiting?.reject(new Error(error.message));
