@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { systemClock } from '@dfs/shared';
+import { senderPauses, systemClock } from '@dfs/shared';
 import {
   ClusterKeyring,
   createLogger,
@@ -50,8 +50,7 @@ import { Restorer } from './restore/restorer.ts';
 import { createPublicServer, type PublicServerDependencies } from './server.ts';
 import { TreeUpkeep } from './upkeep/tree-upkeep.ts';
 
-/** How long a sender on the public port may pause, and a reader: people pause a video. */
-const uploadIdleMs = 60_000;
+/** How long a reader on the public port may pause: people pause a video. */
 const downloadIdleMs = 600_000;
 /** What keeps guessing hopeless even when every character is a hexadecimal digit. */
 const keyLengthAdvised = 16;
@@ -265,7 +264,7 @@ async function wire(
     config: {
       instanceName: config.instanceName,
       copies: config.copies,
-      uploadIdleMs,
+      uploadIdleMs: senderPauses.clientMs,
       downloadIdleMs,
       publicUrl: config.publicUrl,
     },

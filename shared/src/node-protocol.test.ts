@@ -6,6 +6,7 @@ import {
   deriveBlobUrlKey,
   encodeHeaderJson,
   keyOfHeaders,
+  senderPauses,
   signBlobPath,
   verifyBlobQuery,
 } from './node-protocol.ts';
@@ -142,4 +143,10 @@ describe('the key of a request', () => {
   ])('in %j is %j', (headers, key) => {
     expect(keyOfHeaders(headers)).toBe(key);
   });
+});
+
+it('leaves it to the master to lose patience with a client that pauses', () => {
+  const { clientMs, forwarderMs, nodeMs } = senderPauses;
+  expect(forwarderMs - clientMs).toBeGreaterThanOrEqual(10_000);
+  expect(nodeMs - forwarderMs).toBeGreaterThanOrEqual(10_000);
 });

@@ -45,6 +45,12 @@ export const nodeHeaders = {
 /** How long to wait for a node: connect, then headers, then between bytes. ms. */
 export const nodeLimits = { connectMs: 1_000, headersMs: 5_000, idleMs: 10_000 } as const;
 
+/**
+ * How long who sends a body may pause, ms: a client of the master, what passes it on to the master, and who sends to a node. The first to lose patience is the one that knows
+ * whose fault it is; a node that gave up first would be blamed for a client that pauses.
+ */
+export const senderPauses = { clientMs: 60_000, forwarderMs: 75_000, nodeMs: 90_000 } as const;
+
 /** What a `CacheReport` holds at most. */
 export const cacheReportLimits = { blobs: 1_000, reads: 100 } as const;
 /** Blobs in one `POST` or `DELETE` of a node's cache, at most. */

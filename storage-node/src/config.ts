@@ -1,4 +1,4 @@
-import { EnvironmentReader } from '@dfs/shared';
+import { EnvironmentReader, senderPauses } from '@dfs/shared';
 import { type LogLevel, logLevels, whyNotListenAt } from '@dfs/shared/cluster';
 import { readOrigins, readTrustedProxies, type TrustedProxies } from '@dfs/shared/serving';
 
@@ -79,7 +79,7 @@ export function readConfig(
     reserveBytes: hasReserve ? read.bytes('DFS_RESERVE_BYTES', 0) : undefined,
     cacheBytes: hasCacheLimit ? read.bytes('DFS_CACHE_BYTES', 0) : undefined,
     heartbeatEveryMs: read.durationMs('DFS_HEARTBEAT_EVERY', 3_000, { min: 50 }),
-    uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', 10_000, { min: 50 }),
+    uploadIdleMs: read.durationMs('DFS_UPLOAD_IDLE', senderPauses.nodeMs, { min: 50 }),
     scrubEveryMs: read.durationMs('DFS_SCRUB_EVERY', 30 * 86_400_000),
     edge: readEdge(read, hasClusterKey),
     logLevel: logLevel as LogLevel,

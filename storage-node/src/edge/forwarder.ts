@@ -8,7 +8,7 @@ import {
 import { request as httpsRequest } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import type { SecureContext } from 'node:tls';
-import { forwardedHeaders, type NodeId, StoreError } from '@dfs/shared';
+import { forwardedHeaders, type NodeId, StoreError, senderPauses } from '@dfs/shared';
 import { type ClusterKeyring, makeTlsUploadAgent, makeUploadAgent } from '@dfs/shared/cluster';
 import { type Client, discardBody, type HttpExchange, refusedBody } from '@dfs/shared/serving';
 import { RequestBody } from '../request-body.ts';
@@ -16,8 +16,6 @@ import { RequestBody } from '../request-body.ts';
 /** How long the connection to the master may take. What it does then takes its own time. */
 const connectMs = 2_000;
 const connectionsKept = 64;
-/** The master, which waits less long for a sender, is to answer first. */
-const senderIdleMs = 90_000;
 /** A reader that takes nothing for so long is cut off. */
 const readerIdleMs = 600_000;
 
@@ -152,7 +150,11 @@ export class Forwarder {
       upstream.flushHeaders();
       upstream.once('continue', () => exchange.inviteBody());
     }
-    const body = new RequestBody({ request, idleMs: senderIdleMs, onFirstRead: () => undefined });
+    const body = new RequestBody({
+      request,
+      idleMs: senderPauses.forwarderMs,
+      onFirstRead: () => undefined,
+    });
     try {
       await pipeline(body, upstream, { end: false });
       if (Object.keys(request.trailers).length > 0)

@@ -50,6 +50,7 @@ export const shortTimes: Readonly<Record<string, string>> = {
   DFS_HEARTBEAT_EVERY: '300ms',
   DFS_NODE_TIMEOUT: '2s',
   DFS_GC_GRACE: '2s',
+  DFS_UPLOAD_IDLE: '10s',
   DFS_TRASH_TTL: '0',
 };
 
