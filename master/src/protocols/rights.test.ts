@@ -128,6 +128,59 @@ const requests: readonly [string, Operation | 'all of it', (place: Place) => Ask
     ({ dir }) => ({ method: 'DELETE', path: `/api/v1/ipv4access${dir}/f?ipv4=192.0.2.1` }),
   ],
   [
+    'POST /api/v1/shares',
+    'share',
+    ({ dir }) => ({ method: 'POST', path: `/api/v1/shares${dir}/f`, ...json({ seconds: 60 }) }),
+  ],
+  [
+    'DELETE /api/v1/shares',
+    'share',
+    ({ dir }) => ({ method: 'DELETE', path: `/api/v1/shares${dir}/f` }),
+  ],
+  [
+    'POST /api/v1/grants',
+    'share',
+    ({ dir }) => ({
+      method: 'POST',
+      path: `/api/v1/grants${dir}/f`,
+      ...json({ network: '192.0.2.1', seconds: 60 }),
+    }),
+  ],
+  ['GET /api/v1/grants', 'share', ({ dir }) => ({ path: `/api/v1/grants${dir}` })],
+  [
+    'DELETE /api/v1/grants',
+    'share',
+    ({ dir }) => ({ method: 'DELETE', path: `/api/v1/grants${dir}/f` }),
+  ],
+  [
+    'POST /api/v1/caches',
+    'write',
+    ({ dir }) => ({ method: 'POST', path: `/api/v1/caches${dir}/f`, ...json({}) }),
+  ],
+  [
+    'DELETE /api/v1/caches',
+    'write',
+    ({ dir }) => ({ method: 'DELETE', path: `/api/v1/caches${dir}/f` }),
+  ],
+  [
+    'POST /api/v1/shard_cache',
+    'write',
+    ({ dir }) => ({
+      method: 'POST',
+      path: '/api/v1/shard_cache',
+      body: form({ query_string: `one@${dir.slice(1)}/f` }),
+    }),
+  ],
+  [
+    'POST /api/v1/delete_cache',
+    'write',
+    ({ dir }) => ({
+      method: 'POST',
+      path: '/api/v1/delete_cache',
+      body: form({ query_string: `one@${dir.slice(1)}/f` }),
+    }),
+  ],
+  [
     'POST /api/v1/keys',
     'admin',
     ({ dir }) => ({ method: 'POST', path: '/api/v1/keys', ...json({ prefix: dir }) }),
@@ -147,6 +200,8 @@ const clusterRequests: readonly [string, Ask][] = [
   ['POST /api/v1/scrub', { method: 'POST', path: '/api/v1/scrub' }],
   ['GET /api/v1/scrub', { path: '/api/v1/scrub' }],
   ['POST /api/v1/fsck', { method: 'POST', path: '/api/v1/fsck' }],
+  ['GET /api/v1/fsck', { path: '/api/v1/fsck' }],
+  ['GET /api/v1/hot', { path: '/api/v1/hot' }],
   ['GET /api/v1/registered_instances', { path: '/api/v1/registered_instances' }],
   ['GET /api/v1/information', { path: '/api/v1/information' }],
   ['GET /api/v1/logs', { path: '/api/v1/logs' }],
