@@ -1,7 +1,7 @@
 import { type Clock, type FilePath, type LinkOpening, type Opening, StoreError } from '@dfs/shared';
 import type { NamedFile } from '../metadata/metadata-repository.ts';
 import type { Rights } from '../metadata/rights.ts';
-import { type LinkKeys, subjectsOf, verifyLink } from './links.ts';
+import { aheadMaxMs, type LinkKeys, subjectsOf, verifyLink } from './links.ts';
 import { isInNetwork } from './networks.ts';
 import { isRevoked } from './openings.ts';
 
@@ -44,6 +44,8 @@ function judgeText(
   if (!claims) return { fault: 'The signature is not one of a link to this path.' };
   const { issuedAtMs, expiresAtMs, isDownload, fileId, followsName } = claims;
   if (expiresAtMs <= nowMs) return { fault: 'The link has expired.' };
+  // Made by a clock that was ahead: revocations of now would not reach it.
+  if (issuedAtMs > nowMs + aheadMaxMs) return { fault: 'The link does not count yet.' };
   return {
     opening: {
       kind: 'link',

@@ -37,6 +37,8 @@ export interface LinkKey {
  */
 const version = 1;
 export const saltBytes = 3;
+/** The time of a link may be so far ahead: one that is made right after a revocation has that of a second which is still to come. ms. */
+export const aheadMaxMs = 10_000;
 const payloadBytes = 31 + saltBytes;
 const getAndHead = 1;
 const downloadFlag = 1;

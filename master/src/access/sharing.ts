@@ -4,6 +4,7 @@ import type { MetadataRepository, NamedFile } from '../metadata/metadata-reposit
 import type { AddressGrant, GrantsPage } from '../metadata/rights.ts';
 import type { AccessControl } from './access-control.ts';
 import {
+  aheadMaxMs,
   claimsOf,
   type LinkKeys,
   saltBytes,
@@ -75,11 +76,13 @@ export async function shareLink(
   const [key] = front.linkKeys.all();
   if (key === undefined) throw noKey();
   const nowMs = front.clock.now();
-  const subjects = [subjectOfContent(file.id), subjectOfPath(path)];
-  const revocations = await front.metadata.revocationsOf(subjects);
   // A revocation takes all links of its second: one that is made right after it is of the next.
-  const issuedAtMs = Math.max(nowMs, ...revocations.map((each) => each.issuedBeforeMs));
-  const expiresAtMs = Math.ceil(Math.max(nowMs + seconds * 1000, issuedAtMs + 1) / 1000) * 1000;
+  const issuedAtMs = Math.max(
+    nowMs,
+    await lastRevokedMs(front, [subjectOfContent(file.id), subjectOfPath(path)]),
+  );
+  if (issuedAtMs > nowMs + aheadMaxMs) throw revokedAhead(path, issuedAtMs);
+  const expiresAtMs = Math.ceil((nowMs + seconds * 1000) / 1000) * 1000;
   const claims = { fileId: file.id, issuedAtMs, expiresAtMs };
   const said = { ...claims, isDownload: download, followsName: follow };
   const signature = signLink(key, path, said, randomBytes(saltBytes));
@@ -140,12 +143,13 @@ export async function unshare(
   const { access, metadata, openings, clock } = front;
   access.authorize(principal, 'share', { path });
   const file = (await findFileOrNothing(front, path))?.file;
-  const nowMs = clock.now();
-  // Links tell their second alone.
-  const issuedBeforeMs = (Math.floor(nowMs / 1000) + 1) * 1000;
+  const subjects = [subjectOfPath(path), ...(file ? [subjectOfContent(file.id)] : [])];
+  // Links tell their second alone, and those that were made since the last revocation may be of the one after that.
+  const latestMs = Math.max(clock.now(), await lastRevokedMs(front, subjects));
+  const issuedBeforeMs = (Math.floor(latestMs / 1000) + 1) * 1000;
   const expiresAtMs = issuedBeforeMs + shareSecondsMax * 1000;
   let cut = 0;
-  for (const subject of [subjectOfPath(path), ...(file ? [subjectOfContent(file.id)] : [])]) {
+  for (const subject of subjects) {
     await metadata.addRevocation({ subject, issuedBeforeMs, expiresAtMs });
     cut += openings.linksRevoked({ subject, issuedBeforeMs });
   }
@@ -226,6 +230,12 @@ export async function listGrants(
   };
 }
 
+/** Before when links were revoked last under one of these subjects; 0: never. */
+async function lastRevokedMs({ metadata }: Sharing, subjects: readonly string[]): Promise<number> {
+  const revocations = await metadata.revocationsOf(subjects);
+  return Math.max(0, ...revocations.map(({ issuedBeforeMs }) => issuedBeforeMs));
+}
+
 async function* grantsUnder({ metadata }: Sharing, under: FilePath): AsyncGenerator<AddressGrant> {
   for (let after: string | undefined = ''; after !== undefined; ) {
     const page: GrantsPage = await metadata.listGrants({ under, after, limit: grantsPageMax });
@@ -271,6 +281,13 @@ async function findFileOrNothing(
     throw error;
   }
 }
+
+const revokedAhead = (path: FilePath, issuedBeforeMs: number) =>
+  new StoreError(
+    'conflict',
+    `All links to ${path} that are made before ${new Date(issuedBeforeMs).toISOString()} are revoked, by a clock that was ahead.`,
+    { hint: 'Wait until then, or share a copy of the file under another name.' },
+  );
 
 const noKey = () =>
   new StoreError('conflict', 'This cluster has no key, and sharing needs one.', {

@@ -240,6 +240,38 @@ describe('revoking', () => {
     expect((await stranger(later.url)).status).toBe(401);
   });
 
+  it('takes every link of one second, however often it is shared and unshared in that', async () => {
+    const links: ShareAnswer[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      links.push(await share());
+      expect((await stranger(links.at(-1)?.url ?? '')).status).toBe(200);
+      await ask('DELETE', '/api/v1/shares/a%20b.txt');
+      for (const { url } of links) expect((await stranger(url)).status).toBe(401);
+    }
+    expect((await stranger((await share()).url)).status).toBe(200);
+  });
+
+  it('is not undone by a clock that was ahead: its links do not count before their time, and it lengthens no later ones', async () => {
+    const day = 86_400_000;
+    const nowMs = clock.now();
+    clock.set(nowMs + day);
+    const early = await share({ seconds: 60 });
+    clock.set(nowMs);
+    expect(await reasonOf(await stranger(early.url))).toEqual([
+      401,
+      'The link does not count yet.',
+    ]);
+    await ask('DELETE', '/api/v1/shares/a%20b.txt');
+    expect(Date.parse((await share({ seconds: 60 })).expiresAt)).toBe(nowMs + 60_000);
+    clock.set(nowMs + day);
+    await ask('DELETE', '/api/v1/shares/a%20b.txt');
+    clock.set(nowMs);
+    expect(await ask('POST', '/api/v1/shares/a%20b.txt', { seconds: 60 })).toMatchObject({
+      status: 409,
+      body: { error: { message: expect.stringContaining('by a clock that was ahead') } },
+    });
+  });
+
   it('all of a path takes links that follow it, also when its content was replaced or is gone', async () => {
     const { url } = await share({ follow: true });
     await server.files.add('/a b.txt', 'a new secret');
