@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { contentOf, md5Of } from './harness/content.ts';
 import { type HttpRequest, RawConnection, sendHttp } from './harness/http.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
+import { waitUntil } from './harness/wait-until.ts';
 
 /** Three blocks and a bit. */
 const content = contentOf('served by nodes', 3 * 2 ** 20 + 12_345);
@@ -327,5 +328,24 @@ describe('without the master', () => {
       expect(answer.json<{ error: { hint: string } }>().error.hint).toContain('Start it again');
     }
     expect((await sendHttp(other, { path: '/healthz' })).status).toBe(200);
+  });
+});
+
+describe('without the node that stores a file', () => {
+  it('a node that holds nothing, and the master, serve it from the cache of another', async () => {
+    await programs.restartMaster();
+    await waitUntil('node-2 to tell what it caches', async () => {
+      const cacher = (await programs.nodes()).find(({ name }) => name === 'node-2');
+      return (cacher?.cachedBlobs ?? 0) > 0;
+    });
+    process.kill(programs.pidOfNode('node-1'), 'SIGKILL');
+    await programs.node('node-1').program.finished;
+    const third = (await programs.startNode({ name: 'node-3', isPublic: true })).publicUrl ?? '';
+    for (const url of [third, programs.url]) {
+      const headers = { Range: 'bytes=1048570-' };
+      const answer = await sendHttp(url, { path: '/fs/public.bin', headers });
+      expect(answer.status, url).toBe(206);
+      expect(answer.body.equals(content.subarray(1_048_570)), url).toBe(true);
+    }
   });
 });

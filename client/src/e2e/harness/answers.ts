@@ -32,6 +32,7 @@ export interface NodeAnswer {
   readonly zone?: string;
   readonly free: number;
   readonly dataDir: string;
+  readonly cachedBlobs?: number;
 }
 
 export interface LogAnswer {
