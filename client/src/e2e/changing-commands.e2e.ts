@@ -462,6 +462,34 @@ describe('dfs chmod', () => {
   });
 });
 
+describe('dfs key', () => {
+  it('makes keys for a part of the tree, lists them and ends them', async () => {
+    await store('/team/plans/a', '/teams/b');
+    await dfs(['cd', '/team']);
+    const made = await cluster.dfs(['key', 'add', '--role', 'write', '--prefix', 'plans']);
+    const key = made.stdout.trim();
+    expect(made.stderr).toContain('not shown again. Role write, for /team/plans');
+    const as = (words: string[]) => cluster.dfs(words, { environment: { DFS_KEY: key } });
+    expect((await as(['ls', '/team'])).stdout).toBe('plans/\n');
+    expect((await as(['mv', '/team/plans/a', '/team/plans/c'])).code).toBe(0);
+    expect((await as(['mv', '/team/plans/c', '/teams/c'])).code).toBe(4);
+    expect((await as(['cp', '/teams/b', '/team/plans/'])).code).toBe(4);
+    expect((await as(['key', 'ls'])).code).toBe(4);
+    const second = await cluster.dfs(['key', 'add', '--name', 'two words', '--json']);
+    const { id, ...rest } = second.json<{ id: string; key: string; role: string }>();
+    expect(rest).toMatchObject({ role: 'read', prefix: '/', name: 'two words', usable: true });
+    const listed = (await cluster.dfs(['key', 'ls', '--json'])).json<{ id: string }[]>();
+    expect(listed.map((each) => each.id)).toEqual([id, key.split('.')[0]].toSorted());
+    const gone = await cluster.dfs(['key', 'rm', id, 'nosuch', key]);
+    expect([gone.code, gone.stderr]).toEqual([
+      3,
+      "dfs key rm: cannot remove the key 'nosuch': No such key\n",
+    ]);
+    expect((await as(['ls', '/team'])).code).toBe(4);
+    expect(await dfs(['key', 'ls'])).toEqual(done(''));
+  });
+});
+
 describe('dfs share, grant and unshare', () => {
   const strangerGets = (path: string, headers = {}) =>
     cluster.send({ method: 'GET', path, headers, withKey: false });
