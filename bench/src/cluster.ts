@@ -22,7 +22,23 @@ interface ClusterFile {
   keyFile: string;
   master: { pid: number };
   replicator: { pid: number };
-  nodes: { id: string; name: string; url: string; pid: number; dataDir: string }[];
+  nodes: {
+    id: string;
+    name: string;
+    url: string;
+    publicUrl?: string;
+    pid: number;
+    dataDir: string;
+  }[];
+}
+
+/** A storage node of it. */
+export interface ClusterNode {
+  readonly name: string;
+  /** Its own port, where `/metrics` is. */
+  readonly url: string;
+  /** Its listener for users, where it has one (`DFS_NODE_PUBLIC_PORT`). */
+  readonly publicUrl?: string;
 }
 
 /** A cluster of the bench's own, with everything it writes under one directory. */
@@ -33,6 +49,7 @@ export interface Cluster extends ServerUnderTest {
   readonly copies: number;
   /** The environment in which the `dfs` command finds this cluster and leaves the user's alone. */
   readonly clientEnvironment: NodeJS.ProcessEnv;
+  readonly nodes: readonly ClusterNode[];
   /** How many copies lie on the nodes' disks. */
   countStoredCopies(): Promise<number>;
 }
@@ -94,6 +111,7 @@ export async function startCluster(options: {
       processes: processesOf(file, child),
       isReplicating: true,
       copies: options.copies,
+      nodes: file.nodes,
       threadPoolSize: Number(seen ?? usualThreadPoolSize),
       clientEnvironment: { ...environment, DFS_URL: file.url, DFS_KEY: key },
       countStoredCopies: () => countStoredCopies(file),

@@ -52,6 +52,19 @@ export interface GetStreamJob extends StreamJob {
   verifyMd5: boolean;
 }
 
+/** One file, got again and again. */
+export interface GetOneFileJob {
+  kind: 'get-one-file';
+  /** The connections are dealt out to them by turns. */
+  targets: LoadTarget[];
+  path: string;
+  sizeBytes: number;
+  /** The small content that must come; absent: only its size is looked at. */
+  content?: number;
+  connections: number;
+  durationMs: number;
+}
+
 export interface WaitReplicatedJob {
   kind: 'wait-replicated';
   target: LoadTarget;
@@ -62,6 +75,7 @@ export type LoadJob =
   | GetSmallFilesJob
   | PutStreamJob
   | GetStreamJob
+  | GetOneFileJob
   | WaitReplicatedJob;
 
 export interface LoadResult {

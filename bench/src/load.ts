@@ -9,6 +9,7 @@ import type {
   LoadResponseMessage,
   LoadResult,
 } from './load-messages.ts';
+import { getOneFile } from './one-file.ts';
 import { waitReplicated } from './replication-gauge.ts';
 import { RunRecord } from './run-record.ts';
 import { getSmallFiles, putSmallFiles } from './small-files.ts';
@@ -40,6 +41,8 @@ function run(job: LoadJob): Promise<LoadResult> {
       return putStream(job, content);
     case 'get-stream':
       return getStream(job, content);
+    case 'get-one-file':
+      return getOneFile(job, content);
     case 'wait-replicated':
       return waitAsJob(job.target);
   }

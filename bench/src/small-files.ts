@@ -80,7 +80,7 @@ export async function getSmallFiles(
   return record.result();
 }
 
-interface SmallRequest {
+export interface SmallRequest {
   bytes: Buffer | string;
   expectedStatus: number;
   onBody: ((bytes: Buffer) => void) | undefined;
@@ -132,9 +132,10 @@ async function eachConnection(
   await Promise.all(lanes);
 }
 
-function runLane(
+/** Keeps a connection, and those that follow it, busy with `next` until it gives nothing more. Calls `onIdle` then. */
+export function runLane(
   opened: HttpConnection,
-  job: SmallFilesJob,
+  job: Pick<SmallFilesJob, 'target' | 'sizeBytes'>,
   record: RunRecord,
   next: () => SmallRequest | undefined,
   onIdle: () => void,

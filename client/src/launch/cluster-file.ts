@@ -14,6 +14,8 @@ export interface ClusterFile {
     readonly id: string;
     readonly name: string;
     readonly url: string;
+    /** Its listener for users, where it has one (`DFS_NODE_PUBLIC_PORT`). */
+    readonly publicUrl?: string;
     readonly pid: number;
     readonly dataDir: string;
   }[];

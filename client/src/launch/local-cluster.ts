@@ -348,6 +348,7 @@ export class LocalCluster {
         id: info.nodeId ?? '',
         name: info.name ?? '',
         url: info.url ?? '',
+        ...publicUrlOf(info),
         pid: process.pid,
         dataDir: info.dataDir ?? '',
       })),
@@ -373,4 +374,12 @@ async function reasonsOf(url: string): Promise<readonly string[]> {
   } catch {
     return [];
   }
+}
+
+/** The listener of a node for users is at the host of its own port. */
+function publicUrlOf({ url, publicPort }: ReadyInfo): { publicUrl?: string } {
+  if (url === undefined || publicPort === undefined) return {};
+  const publicUrl = new URL(url);
+  publicUrl.port = String(publicPort);
+  return { publicUrl: publicUrl.origin };
 }

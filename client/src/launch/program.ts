@@ -10,6 +10,7 @@ export interface ReadyInfo {
   readonly managementUrl?: string;
   readonly port?: number;
   readonly managementPort?: number;
+  readonly publicPort?: number;
   readonly nodeId?: string;
   readonly name?: string;
   readonly dataDir?: string;
