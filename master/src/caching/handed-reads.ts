@@ -1,10 +1,10 @@
 import type { Clock, NodeId } from '@dfs/shared';
 
 /** How fast a read stops to count, ms. */
-const halfLifeMs = 5_000;
+const halfLifeMs = 1_000;
 
 /**
- * Readers that a node was given lately, by a redirect too, whose end is not seen here: each counts for half after a few seconds, for a quarter after twice that, and so on.
+ * Readers that a node was given lately, by a redirect too, whose end is not seen here: each counts for half after a second, for a quarter after two, and so on.
  */
 export class HandedReads {
   readonly #clock: Pick<Clock, 'monotonic'>;
