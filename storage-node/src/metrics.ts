@@ -66,7 +66,7 @@ export function createMetrics(sources: {
   );
   counts(
     'dfs_node_cache_blocks_total',
-    'Blocks read from the cache, and those that were not in it.',
+    'Blocks of 1 MiB that readers wanted from the cache: those that were there, and those that were not.',
     () => ({
       hit: cache.counters.hitBlocks,
       miss: cache.counters.missBlocks,

@@ -218,6 +218,14 @@ describe('bytes that are wrong', () => {
     await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
     await flipByte(filePath(blob), 5);
     const whole = ({ sizeBytes }: { sizeBytes: number }) => ({ start: 0, end: sizeBytes });
+    const before = cache.counters.hitBlocks;
+    const none = () => undefined;
+    expect(await cache.read(blob.blobId, none)).toEqual({ blob: blob.facts });
+    expect(cache.counters.hitBlocks).toBe(before);
+    const end = await cache.read(blob.blobId, () => ({ start: 2 * MiB - 1, end: 2 * MiB }));
+    expect((await end?.reader?.next())?.bytes).toEqual(blob.bytes.subarray(-1));
+    end?.reader?.close();
+    expect(cache.counters.hitBlocks).toBe(before + 1);
     await expect(cache.read(blob.blobId, whole)).rejects.toMatchObject({ kind: 'corrupt' });
     expect(await cache.read(blob.blobId, whole)).toBeUndefined();
     expect(cache.usedBytes).toBe(0);

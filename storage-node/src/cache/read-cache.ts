@@ -60,7 +60,7 @@ export interface CacheReading {
 
 /** What the cache did since the node started; `/metrics` shows it. */
 export interface CacheCounters {
-  /** Blocks read from the cache, and those that were fetched or came straight from a source. */
+  /** Blocks that readers wanted and that were there, and those that were not and were fetched. */
   hitBlocks: number;
   missBlocks: number;
   fetchedBytes: number;
@@ -197,7 +197,7 @@ export class ReadCache implements Yielding {
         },
       });
       await reader.prepare();
-      this.counters.hitBlocks += 1;
+      this.counters.hitBlocks += blocksIn(range);
       return { blob, reader };
     } catch (error) {
       reader?.close();
@@ -675,6 +675,9 @@ export class ReadCache implements Yielding {
     entry.countedBytes = bytes;
   }
 }
+
+const blocksIn = ({ start, end }: ByteRange) =>
+  end > start ? Math.ceil(end / blockBytes) - Math.floor(start / blockBytes) : 0;
 
 const worthOf = ({ heat, priority }: CacheEntry) => ({ heat, priority });
 
