@@ -90,6 +90,17 @@ describe('a change of the cluster key', () => {
     expect(made.code, made.stderr).toBe(0);
     const accessKey = made.stdout.trim();
     const traffic = new Traffic(programs, accessKey);
+    const share = async (key: string) => {
+      const environment = { DFS_KEY: key };
+      const { code, stdout, stderr } = await programs.dfs(['share', '/traffic/0.bin'], {
+        environment,
+      });
+      expect(code, stderr).toBe(0);
+      const { pathname, search } = new URL(stdout);
+      return pathname + search;
+    };
+    const opens = async (link: string) =>
+      (await sendHttp(programs.url, { path: link })).status === 200;
     try {
       let steps = 0;
       const step = async (...keys: string[]) => {
@@ -102,11 +113,15 @@ describe('a change of the cluster key', () => {
         await traffic.more(5);
       };
       await traffic.more(3);
+      const oldLink = await share(first);
       await step(first, second);
       traffic.key = second;
       await traffic.more(5);
       await step(second, first);
+      const newLink = await share(second);
+      expect([await opens(oldLink), await opens(newLink)]).toEqual([true, true]);
       await step(second);
+      expect([await opens(oldLink), await opens(newLink)]).toEqual([false, true]);
     } finally {
       await traffic.stop();
     }
@@ -146,7 +161,10 @@ describe('a change of the cluster key', () => {
         ({ output }) => output.match(/.*"level":"(?:warn|error)".*/g) ?? [],
       );
       // Of the old key, which was just tried.
-      expect(complaints).toEqual([expect.stringContaining('a wrong key was sent')]);
+      expect(complaints).toEqual([
+        expect.stringContaining('a wrong key was sent'),
+        expect.stringContaining('a wrong cluster key came to the management port'),
+      ]);
       // Its secret is sealed under the new key now: a master that knows that one alone opens it.
       expect(programs.master.output).toMatch(/"message":"access keys were sealed again/);
       await programs.restartMaster();
