@@ -37,6 +37,7 @@ const store = {
   'node-1/node.json': record,
   'node-1/blobs/00/a': 'a blob',
   'node-1/staging/b.1': '',
+  'node-1/cache/0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11': 'cached',
   'node-1/journal/records-1-0000000000000001.log': '',
 };
 

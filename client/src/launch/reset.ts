@@ -96,7 +96,7 @@ const parts: readonly Part[] = [
     pattern: /^node-\d+$/,
     isOurs: isNode,
     isSign: true,
-    owns: /^(blobs$|staging$|journal$|node\.json|scrub\.json|\.lock|\.probe$)/,
+    owns: /^(blobs$|staging$|journal$|cache$|node\.json|scrub\.json|\.lock|\.probe$)/,
     isExclusive: true,
   },
   {
