@@ -31,6 +31,11 @@ export function findCompose(asked) {
   throw new SetupError(`\`${asked.join(' ')} version\` does not work.`);
 }
 
+function addressOf({ Ports }, port) {
+  const [{ HostIp, HostPort }] = Ports[`${port}/tcp`];
+  return `${HostIp}:${HostPort}`;
+}
+
 const isServedRequest = (line) => /"status":2\d\d,.*"message":"request"/.test(line);
 
 export class ComposeProject {
@@ -41,13 +46,20 @@ export class ComposeProject {
   #isImageOurs = process.env.DFS_IMAGE === undefined;
   #environment;
   #dfsEnvironment;
+  #instances = [];
 
   /** `signal` ends whatever runs, but not the cleaning up. */
   constructor({ compose, directory, signal }) {
     this.#compose = compose;
     this.#signal = signal;
     // An address without a port: Docker takes a free one.
-    this.#environment = { ...process.env, DFS_IMAGE: this.#image, DFS_PUBLISH: '127.0.0.1:' };
+    const free = '127.0.0.1:';
+    this.#environment = {
+      ...process.env,
+      DFS_IMAGE: this.#image,
+      DFS_PUBLISH: free,
+      DFS_PUBLISH_NODES: free,
+    };
     delete this.#environment.DFS_COPIES;
     // A person's own store must not be met.
     this.#dfsEnvironment = { PATH: process.env.PATH, XDG_CONFIG_HOME: directory };
@@ -92,6 +104,7 @@ export class ComposeProject {
   async remove() {
     // Ctrl-C and an earlier failure must not end this.
     this.#signal = undefined;
+    for (const id of this.#instances) await this.#docker('rm', '--force', '--volumes', id);
     await this.#composed('down', '--volumes', '--remove-orphans');
     if (this.#isImageOurs && (await this.#docker('images', '-q', this.#image)) !== '') {
       await this.#docker('rmi', this.#image);
@@ -120,6 +133,30 @@ export class ComposeProject {
     return found.Name.slice(1);
   }
 
+  /** Addresses of this machine at which the containers of a service answer for one of their ports. */
+  async addressesOf(service, port) {
+    const containers = await this.#inspect(service);
+    return containers.map(({ NetworkSettings }) => addressOf(NetworkSettings, port));
+  }
+
+  /**
+   * A container that runs the image as it is, with these settings, once its log says so: Docker takes connections before, and drops them, for which a `fetch` waits
+   * forever. Gives where it answers from this machine, and to other containers.
+   */
+  async startInstance(environment, { says, limitMs }) {
+    const settings = Object.entries(environment).flatMap(([name, value]) => [
+      '-e',
+      `${name}=${value}`,
+    ]);
+    const id = await this.#docker('run', '-d', '-p', '127.0.0.1::80', ...settings, this.#image);
+    this.#instances.push(id);
+    await this.until(limitMs, `"${says}" in the log of ${environment.INSTANCE_NAME}`, async () => {
+      if (!(await this.#docker('logs', id)).includes(says)) throw new Error('It does not say so.');
+    });
+    const [{ NetworkSettings }] = JSON.parse(await this.#docker('inspect', id));
+    return { url: `http://${addressOf(NetworkSettings, 80)}`, inside: NetworkSettings.IPAddress };
+  }
+
   /** Each container's name and what its health check says. */
   async healthStates() {
     const containers = await this.#inspect();
@@ -131,6 +168,11 @@ export class ComposeProject {
     const response = await fetch(this.#dfsEnvironment.DFS_URL + path, { signal: this.#signal });
     await response.body?.cancel();
     return response;
+  }
+
+  /** The key of the store. */
+  get key() {
+    return this.#dfsEnvironment.DFS_KEY;
   }
 
   /** What a `dfs` command of this machine answers. */

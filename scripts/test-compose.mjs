@@ -1,8 +1,9 @@
 // `npm run test:compose [-- docker-compose | -- docker compose]`: docker-compose.yml for real, in a project of its own on a free port:
-// up, put, scale to five, stop the primary's container, get, down, up, get again, clean up.
+// two instances of the image by itself; then up, put, scale to five, read at each node, stop the primary's container, get, down, up, get again, clean up.
 // Without a running Docker engine it says so and ends with 0. DFS_IMAGE names an image to use; otherwise one is built, and removed
 // at the end. What Docker keeps of a build to make the next one fast stays.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -12,6 +13,7 @@ import { reportingSetupErrors, setUp } from './setup.mjs';
 import { md5Of, writeRandomFile } from './test-files.mjs';
 
 const copies = 3;
+const instanceKey = 'BasicPassword';
 const nodesAtFirst = 3;
 const nodesAtLast = 5;
 const { devDependencies } = JSON.parse(
@@ -95,6 +97,7 @@ async function scenario(project, directory) {
     );
     return `dfs ${await project.inImage('dfs', '--version')}`;
   });
+  await step('the image by itself: two instances', () => instances(project));
   await step('up', () => project.up());
   await nodesUp(project, nodesAtFirst);
 
@@ -114,6 +117,14 @@ async function scenario(project, directory) {
       for (const { name, health } of states) assert.equal(health, 'healthy', name);
     }),
   );
+
+  await step("each node's own port serves every file", async () => {
+    const addresses = await project.addressesOf('storage-node', 7110);
+    assert.equal(new Set(addresses).size, nodesAtLast);
+    for (const address of addresses) {
+      for (const [name, md5] of md5s) await mustServe(`http://${address}`, name, md5, project.key);
+    }
+  });
 
   await step("stop the primary's container", async () => {
     const replicas = await project.dfsJson('replicas', '/video.mp4');
@@ -135,6 +146,45 @@ async function scenario(project, directory) {
     const names = (await project.inService('master', 'dfs', 'ls')).split('\n');
     for (const name of md5s.keys()) assert(names.includes(name), name);
   });
+}
+
+/** The image by itself, as docs/http-api.md runs it: a store of one node, and a further one that knows its address alone. */
+async function instances(project) {
+  const settings = (name) => ({ INSTANCE_NAME: name, SHARD_KEY: instanceKey });
+  const limitMs = startLimitMs;
+  const first = await project.startInstance(settings('Kalahari'), {
+    says: 'dfs serves at',
+    limitMs,
+  });
+  const second = await project.startInstance(
+    { ...settings('Sahara'), GOSSIP_INSTANCE: first.inside },
+    { says: 'registered with the master', limitMs },
+  );
+  const headers = { 'SHARD-KEY': instanceKey };
+  await project.until(startLimitMs, 'two instances', async () => {
+    const answer = await fetch(`${first.url}/api/v1/registered_instances`, { headers });
+    assert.deepEqual(Object.keys(await answer.json()).sort(), ['Kalahari', 'Sahara']);
+  });
+  for (const { url } of [first, second]) {
+    const form = new FormData();
+    form.set('file', new Blob(['a video']), 'video.mp4');
+    form.set('filename', `${new URL(url).port}.mp4`);
+    const stored = await fetch(`${url}/api/v1/store`, { method: 'POST', headers, body: form });
+    const reference = await stored.text();
+    assert.equal(stored.status, 200, reference);
+    for (const { url: reader } of [first, second]) {
+      const streamed = await fetch(`${reader}/api/v1/stream/${reference}`);
+      assert.equal(await streamed.text(), 'a video', `${reference} at ${reader}`);
+    }
+  }
+}
+
+async function mustServe(url, name, md5, key) {
+  const headers = { authorization: `Bearer ${key}` };
+  const answer = await fetch(`${url}/fs/${encodeURIComponent(name)}`, { headers });
+  const hash = createHash('md5');
+  for await (const chunk of answer.body) hash.update(chunk);
+  assert.equal(hash.digest('hex'), md5, `${name} at ${url} (${answer.status})`);
 }
 
 function nameAndId({ name, id }) {
