@@ -76,7 +76,8 @@ export function createPublicServer(dependencies: PublicServerDependencies): Publ
 const exchanges = new WeakMap<IncomingMessage, Exchange>();
 const exchangeOf = (request: IncomingMessage) => exchanges.get(request) as Exchange;
 
-function createApp(dependencies: PublicServerDependencies): express.Express {
+/** All routes of the public port but those for the bytes of a file. To be called with requests of `createPublicServer` alone. */
+export function createApp(dependencies: PublicServerDependencies): express.Express {
   const { logger, metrics } = dependencies;
   const app = express().disable('x-powered-by').disable('etag');
   app.use(fileRoutes(dependencies, exchangeOf));

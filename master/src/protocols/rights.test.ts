@@ -1,6 +1,7 @@
 import { type AccessRole, type FilePath, parseFilePath } from '@dfs/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Operation } from '../access/rules.ts';
+import { createApp } from '../server.ts';
 import { TestPublicServer, testKey } from './testing/test-public-server.ts';
 
 let server: TestPublicServer;
@@ -163,6 +164,15 @@ const requests: readonly [string, Operation | 'all of it', (place: Place) => Ask
     ({ dir }) => ({ method: 'DELETE', path: `/api/v1/caches${dir}/f` }),
   ],
   [
+    'POST /api/v1/cache',
+    'write',
+    ({ dir }) => ({
+      method: 'POST',
+      path: '/api/v1/cache',
+      body: form({ query_string: `one@${dir.slice(1)}/f` }),
+    }),
+  ],
+  [
     'POST /api/v1/shard_cache',
     'write',
     ({ dir }) => ({
@@ -299,6 +309,56 @@ describe.each(strangers)('over HTTP, $who', ({ who, role, prefix }) => {
     expect(await statusOf('the cluster key', ask)).toBe(200);
     expect(await statusOf(who, ask)).toBe(role === undefined ? 401 : 403);
   });
+});
+
+interface Layer {
+  readonly route?: {
+    readonly path: string | RegExp;
+    readonly methods: Readonly<Record<string, boolean>>;
+  };
+  readonly handle: { readonly stack?: readonly Layer[] };
+  match(path: string): unknown;
+}
+
+/** All routes below, each with its methods. */
+const routesIn = (stack: readonly Layer[]): readonly Layer[] =>
+  stack.flatMap((layer) => (layer.route ? [layer] : routesIn(layer.handle.stack ?? [])));
+
+it('every route is among those that are proved here, or is open to all, or is proved elsewhere', () => {
+  const sample = { dir: '/in/a', id: '0193b2f4-6f3c-7d6a-9a51-0d8c6d2f9b11' };
+  const asked = [
+    ...requests.map(([, , ask]) => ask(sample)),
+    ...clusterRequests.map(([, ask]) => ask),
+  ].map(({ method = 'GET', path }) => ({
+    method: method.toLowerCase().replace('head', 'get'),
+    path: path.replace(/\?.*/, ''),
+  }));
+  const { stack } = createApp(server.front).router as unknown as { stack: readonly Layer[] };
+  const unproved = routesIn(stack).flatMap((layer) => {
+    const { path = '', methods = {} } = layer.route ?? {};
+    return Object.keys(methods)
+      .filter((method) => method !== '_all')
+      .filter((method) => !asked.some((ask) => ask.method === method && layer.match(ask.path)))
+      .map((method) => `${method} ${path}`);
+  });
+  expect(unproved.toSorted()).toEqual(
+    [
+      // For anybody: they tell nothing of what is stored.
+      'get /',
+      'get /healthz',
+      'get /readyz',
+      'get /api/v1/health',
+      'options /^\\*$/',
+      'options /^\\/fs(?:\\/|$)/',
+      // Needs the cluster key itself, see below; by what key items of the trash and keys can be named, too; links are judged by what they open.
+      'post /api/v1/register',
+      'post /api/v1/trash/restore',
+      'get /api/v1/keys',
+      'delete /^\\/api\\/v1\\/keys\\/[^/]+$/',
+      'delete /api/v1/shares',
+      'delete /api/v1/presign',
+    ].toSorted(),
+  );
 });
 
 describe('over HTTP, the holder of a key', () => {
