@@ -127,6 +127,7 @@ describe('the file service', () => {
       stat: files.stat({ path: pathOf('/a') }),
       open: files.open(info.file, { signal }),
       locate: files.locate(info),
+      sources: files.sources(info.file),
       list: files.list(root, { limit: 10 }),
       remove: files.remove(pathOf('/a')),
       makeDirectory: files.makeDirectory(pathOf('/d')),

@@ -26,7 +26,6 @@ import type { Permits } from './permits.ts';
 
 /** A reader that takes nothing for so long is cut off: people pause a video. */
 const downloadIdleMs = 600_000;
-/** Whether what may be taken back still is there is asked so often while a download runs. */
 const askEveryMs = 10_000;
 
 export interface EdgeServerDependencies {
@@ -36,9 +35,9 @@ export interface EdgeServerDependencies {
   readonly tls: ServerTls;
   readonly proxies: TrustedProxies;
   readonly crossOrigin: CrossOrigin | undefined;
-  readonly permits: Permits;
+  readonly permits: Pick<Permits, 'find' | 'findAnew'>;
   readonly files: FileBytes;
-  readonly forwarder: Forwarder;
+  readonly forwarder: Pick<Forwarder, 'forward'>;
   /** Rejects with the master's refusal, with `unavailable` when it gives no answer. */
   readonly master: {
     judge(question: JudgementQuestion): Promise<void>;
@@ -49,6 +48,8 @@ export interface EdgeServerDependencies {
   /** A file was read here. */
   readonly onRead: (fileId: FileId) => void;
   readonly offlineRightsMs: number;
+  /** Whether what may be taken back still is there is asked so often while a download runs, ms. */
+  readonly askEveryMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -163,7 +164,7 @@ class Edge {
     if (opening.kind === 'right' || opening.kind === 'public') return;
     // It closes once alone: the reader may have left while the master was asked.
     if (response.destroyed) return;
-    const { master, clock, offlineRightsMs } = this.#deps;
+    const { master, clock, offlineRightsMs, askEveryMs: everyMs = askEveryMs } = this.#deps;
     let heardAtMs = clock.monotonic();
     const ask = async () => {
       const answer = await master.isOpen({ opening, fileId }).catch(() => undefined);
@@ -171,7 +172,7 @@ class Edge {
       const isDoubtful = clock.monotonic() - heardAtMs > offlineRightsMs;
       if (answer?.isOpen === false || isDoubtful) response.destroy();
     };
-    const timer = setInterval(() => void ask(), askEveryMs);
+    const timer = setInterval(() => void ask(), everyMs);
     response.once('close', () => clearInterval(timer));
   }
 }

@@ -51,6 +51,8 @@ export interface ForwarderOptions {
   readonly keyring: ClusterKeyring;
   /** Checks the master's certificate; absent: what Node.js trusts anyway. */
   readonly trust: SecureContext | undefined;
+  /** How long a sender may be silent, ms. */
+  readonly senderIdleMs?: number;
 }
 
 /** Passes requests on to the master for clients of this node, and its answers back as they are; bodies stream both ways. */
@@ -141,6 +143,7 @@ export class Forwarder {
   /** Sends the body, with its trailers. Never rejects: what the master makes of it is in its answer. */
   async #send(exchange: HttpExchange, upstream: ClientRequest): Promise<void> {
     const { request } = exchange;
+    const { senderIdleMs: idleMs = senderPauses.forwarderMs } = this.#options;
     const { 'content-length': length = '0', 'transfer-encoding': encoding } = request.headers;
     if (encoding === undefined && length === '0') {
       upstream.end();
@@ -150,11 +153,7 @@ export class Forwarder {
       upstream.flushHeaders();
       upstream.once('continue', () => exchange.inviteBody());
     }
-    const body = new RequestBody({
-      request,
-      idleMs: senderPauses.forwarderMs,
-      onFirstRead: () => undefined,
-    });
+    const body = new RequestBody({ request, idleMs, onFirstRead: () => undefined });
     try {
       await pipeline(body, upstream, { end: false });
       if (Object.keys(request.trailers).length > 0)

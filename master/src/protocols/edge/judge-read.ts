@@ -1,4 +1,10 @@
-import { parseFileId, parseUrlPath, type ReadAnswer, type ReadQuestion } from '@dfs/shared';
+import {
+  type Opening,
+  parseFileId,
+  parseUrlPath,
+  type ReadAnswer,
+  type ReadQuestion,
+} from '@dfs/shared';
 import { parseTarget } from '@dfs/shared/serving';
 import type { FileRef } from '../../files/file-types.ts';
 import { checkServing, type Front, filesMount } from '../http/front.ts';
@@ -62,7 +68,7 @@ const byIdMount = '/api/v1/files/';
 const forward: ReadAnswer = { kind: 'forward' };
 
 async function permitOf(
-  { files }: Front,
+  { files, clock }: Front,
   { named, opening }: ReadableFile,
   shown: { readonly isDownload: boolean; readonly isById: boolean },
 ): Promise<ReadAnswer> {
@@ -78,6 +84,10 @@ async function permitOf(
       blobs: file.blobs.map((blob) => ({ ...blob, sources: sources.get(blob.blobId) ?? [] })),
     },
     opening,
-    validForMs,
+    validForMs: Math.min(validForMs, leftMs(opening, clock.now())),
   };
 }
+
+/** How long it opens by itself, ms. */
+const leftMs = (opening: Opening, nowMs: number) =>
+  'expiresAtMs' in opening ? Math.max(0, opening.expiresAtMs - nowMs) : Number.POSITIVE_INFINITY;
