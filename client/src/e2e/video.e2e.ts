@@ -244,6 +244,14 @@ describe.skipIf(!isBrowserInstalled)('a browser', () => {
       }
     });
 
+    it('shows text with all its letters', async () => {
+      const text = 'Größe, 日本, 😀';
+      await store.store('/uploads/letters.txt', text, { query: '?mode=public' });
+      const tab = await browser.open(`${store.url}/fs/uploads/letters.txt`);
+      expect(await tab.evaluate('document.body.textContent')).toBe(text);
+      await tab.close();
+    });
+
     it('would run it elsewhere', async () => {
       const tab = await browser.open(siteWith(page));
       expect(await tab.evaluate('document.title')).toMatch(/^ran as http/);

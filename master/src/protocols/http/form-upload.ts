@@ -3,7 +3,7 @@ import type { Request } from 'express';
 import type { FileService, PutOutcome, StagedFile } from '../../files/file-types.ts';
 import type { OnConflict } from '../../metadata/metadata-repository.ts';
 import { parseHexMd5 } from './body-digest.ts';
-import { contentTypeOf, isMediaType } from './content-type.ts';
+import { contentTypeOfPart, isMediaType } from './content-type.ts';
 import { type FormFields, type FormFile, receiveForm, textsOf } from './receive-form.ts';
 import type { RequestBody } from './request-body.ts';
 
@@ -83,7 +83,7 @@ export class FormUpload {
       const staged = await files.stage({
         path,
         body: bytes,
-        contentType: contentTypeOf(chosenType(mediaType), name),
+        contentType: contentTypeOfPart(chosenType(mediaType), name),
         onConflict,
         ...(isPublic === undefined ? {} : { isPublic }),
         signal: this.#signal,

@@ -66,7 +66,10 @@ describe('a form', () => {
     ]);
     expect(status).toBe(201);
     expect((body as FormAnswer).files).toMatchObject([
-      { path: '/forms/a.txt', size: 5, md5: md5Of('hello'), contentType: 'text/plain' },
+      {
+        ...{ path: '/forms/a.txt', size: 5, md5: md5Of('hello') },
+        contentType: 'text/plain; charset=utf-8',
+      },
       { path: '/forms/blåbær 🫐.json', contentType: 'application/json' },
     ]);
     expect(server.files.bytesAt('/forms/blåbær 🫐.json')?.toString()).toBe('world');
