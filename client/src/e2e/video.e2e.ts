@@ -52,7 +52,8 @@ let videoBytes = 0;
 beforeAll(async () => {
   store = await startSeparatePrograms({
     ...{ nodes: 1, copies: 1, publicNodes: true, replicator: false },
-    environment: { DFS_NODE_PUBLIC_URL: 'self' },
+    // However much is read, what nobody asked a node for it does not have.
+    environment: { DFS_NODE_PUBLIC_URL: 'self', DFS_HOT_READS: '100000' },
   });
   const query = '?mode=public';
   await store.store('/long.bin', contentOf('long', 3 * aheadMaxBytes), { query });
