@@ -1,11 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { commandsOf, done, failed } from './harness/commands.ts';
+import { contentOf } from './harness/content.ts';
 import { type LocalCluster, startCluster } from './harness/local-cluster.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
 let cluster: LocalCluster;
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 2, environment: { DFS_TRASH_TTL: '1h' } });
+  cluster = await startCluster({
+    nodes: 2,
+    environment: { DFS_TRASH_TTL: '1h', DFS_HOT_READS: '20' },
+  });
 });
 afterAll(() => cluster?.dispose());
 // A test that failed leaves no other directory to the next one.
@@ -285,5 +289,89 @@ describe('dfs du, tree and stat', () => {
         ],
       },
     ]);
+  });
+});
+
+describe('dfs cache and dfs hot', () => {
+  interface Outcome {
+    readonly node: { readonly name: string };
+    readonly outcome: string;
+  }
+  interface Hot {
+    readonly limit: number;
+    readonly files: readonly {
+      readonly path: string;
+      readonly readsPerMinute: number;
+      readonly cached: readonly { readonly name: string }[];
+    }[];
+  }
+  const outcomes = async (...args: string[]) => {
+    const { nodes } = await cluster.dfsJson<{ nodes: Outcome[] }>(['cache', ...args]);
+    return Object.fromEntries(nodes.map(({ node, outcome }) => [node.name, outcome]));
+  };
+  /** A file of one copy; the names of the node that stores it and of the other one. */
+  const storeOnce = async (path: string) => {
+    await dfs(['mkdir', '-p', '/once']);
+    await dfs(['copies', '1', '/once']);
+    const { primary } = await cluster.store(path, contentOf(path, 1_500_000));
+    const [other] = (await cluster.nodes()).filter(({ name }) => name !== primary.name);
+    return { primary: primary.name, other: other?.name ?? '' };
+  };
+
+  it('have a node keep a file by hand, and let go of it', async () => {
+    const { primary, other } = await storeOnce('/once/by hand');
+    expect(await outcomes('/once/by hand')).toEqual({ [primary]: 'stored', [other]: 'ordered' });
+    await waitUntil('the node to tell that it caches it', async () => {
+      const [code, shown] = await dfs(['cache', '/once/by*', '--on', other]);
+      return code === 0 && shown.includes('caches it');
+    });
+    expect((await cluster.stat('/once/by hand')).copies).toEqual({ stored: 1, wanted: 1 });
+    expect(await outcomes('/once/by hand', '--drop')).toEqual({
+      [primary]: 'dropped',
+      [other]: 'dropped',
+    });
+    expect((await outcomes('/once/by hand', '--on', '1'))[other]).toBe('ordered');
+    await dfs(['rm', '/once/by hand']);
+  });
+
+  it('refuse what makes no sense', async () => {
+    await store('/once.txt');
+    expect(await dfs(['cache', '/once.txt', '--priority', 'x'])).toEqual(failed(2, /no priority/));
+    expect(await dfs(['cache', '/once.txt', '--priority', '21'])).toEqual(failed(2, /priority/));
+    expect(await dfs(['cache', '/once.txt', '--on', 'attic'])).toEqual(failed(3, /cache:/));
+    expect(await dfs(['cache', '/none.txt'])).toEqual(
+      failed(3, /cannot cache '\/none.txt': No such file or directory/),
+    );
+    expect(await dfs(['cache', '/'])).toEqual(failed(5, /Is a directory/));
+  });
+
+  it('show a file that is read often, and where it is cached until it is removed', async () => {
+    const { primary, other } = await storeOnce('/once/hot.bin');
+    expect(await dfs(['hot'])).toEqual(done('No file is read more than 20 times a minute.\n'));
+    for (let i = 0; i < 25; i += 1) expect((await cluster.get('/once/hot.bin')).status).toBe(200);
+    const hot = await waitUntil('the other node to cache it', async () => {
+      const answer = await cluster.dfsJson<Hot>(['hot']);
+      return answer.files[0]?.cached[0]?.name === other && answer;
+    });
+    expect(hot).toMatchObject({
+      limit: 20,
+      files: [{ path: '/once/hot.bin', readsPerMinute: 25 }],
+    });
+    const [, table] = await dfs(['hot']);
+    expect(table).toMatch(new RegExp(`/once/hot\\.bin +25 +1\\.4 MiB +${primary} +${other}`));
+    // Both serve it now.
+    const served = new Set<unknown>();
+    await waitUntil('each of them to give it', async () => {
+      const answer = await cluster.get('/once/hot.bin');
+      expect(answer.body.equals(contentOf('/once/hot.bin', 1_500_000))).toBe(true);
+      served.add(answer.headers['x-dfs-node']);
+      return served.size === 2;
+    });
+    await dfs(['rm', '/once/hot.bin']);
+    await waitUntil('its cached bytes to be gone', async () => {
+      const cached = (await cluster.nodes()).map(({ cachedBlobs = 0 }) => cachedBlobs);
+      return cached.every((count) => count === 0);
+    });
+    expect((await cluster.dfsJson<Hot>(['hot'])).files).toEqual([]);
   });
 });

@@ -235,7 +235,8 @@ describe('a hot file', () => {
     const { file, others } = await stored(caches);
     await caches.read(file.id, 10_000);
     await caches.caching.hot.step();
-    await caches.files.remove(pathOf('/video.mp4'), { skipTrash: true });
+    // By another way than the file service, which would tell the nodes itself.
+    await caches.cluster.metadata.removeEntry(pathOf('/video.mp4'), {});
     await caches.caching.hot.step();
     for (const { id } of others) expect(caches.cacheOf(id).drops).toHaveLength(1);
   });
@@ -451,6 +452,18 @@ describe('a deleted file', () => {
     await caches.cacheAt(cache, blobId);
     await caches.files.remove(pathOf('/video.mp4'));
     expect(caches.cacheOf(cache.id).drops).toEqual([[blobId]]);
+  });
+
+  it('leaves nodes that were told to cache it and did not say yet that they do', async () => {
+    const caches = await open();
+    const { blobId, others } = await stored(caches);
+    await stored(caches, '/hot.mp4');
+    const [asked] = others as [TestNode];
+    await caches.caching.control.cacheOn(pathOf('/video.mp4'), { nodes: asked.id });
+    await caches.files.remove(pathOf('/video.mp4'));
+    expect(caches.cacheOf(asked.id).drops).toEqual([[blobId]]);
+    await caches.files.remove(pathOf('/hot.mp4'));
+    expect(caches.cacheOf(asked.id).drops).toHaveLength(1);
   });
 
   it('leaves the caches later however it went, once the database no longer knows its blobs', async () => {

@@ -1,7 +1,7 @@
 import type { BlobId, CacheReport, FileId, NodeId } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
-import type { FileBlob, MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { FileRecord, MetadataRepository } from '../metadata/metadata-repository.ts';
 import { BackgroundLoop } from '../replication/background-loop.ts';
 import { ClusterCacheControl } from './cache-control.ts';
 import { CacheDirectory } from './cache-directory.ts';
@@ -10,6 +10,8 @@ import { dropGoneBlobs } from './gone-blobs.ts';
 import { HandedReads } from './handed-reads.ts';
 import { HotFiles, type HotFilesDependencies } from './hot-files.ts';
 import { ReadCounts } from './read-counts.ts';
+
+type CachedFile = Pick<FileRecord, 'id' | 'blobs'>;
 
 export interface CachingDependencies
   extends Omit<CacheOrdersDependencies, 'directory'>,
@@ -105,7 +107,13 @@ export class Caching {
     return this.#handed.of(nodeId);
   }
 
-  nameWent(blobs: readonly FileBlob[]): void {
+  isCached({ id, blobs }: CachedFile): boolean {
+    if (this.hot.wasOrdered(id)) return true;
+    return blobs.some(({ blobId }) => this.directory.holdersOf(blobId).length > 0);
+  }
+
+  nameWent({ id, blobs }: CachedFile): void {
+    this.hot.forget(id);
     void this.control.dropGone(blobs);
   }
 }

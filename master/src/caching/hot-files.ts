@@ -91,6 +91,11 @@ export class HotFiles {
     if (this.#kept.size > keptMax && oldest !== undefined) this.#kept.delete(oldest);
   }
 
+  /** Some node was told to cache it. */
+  wasOrdered(fileId: FileId): boolean {
+    return this.#spreads.has(fileId) || this.#kept.has(fileId);
+  }
+
   /** Somebody had it dropped from all nodes. */
   forget(fileId: FileId): void {
     this.#kept.delete(fileId);

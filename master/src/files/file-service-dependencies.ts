@@ -1,7 +1,7 @@
 import type { BlobId, Clock, FileId, NodeId, ReplicationJob } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
-import type { FileBlob, MetadataRepository } from '../metadata/metadata-repository.ts';
+import type { FileRecord, MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { BlobsInUse } from './blobs-in-use.ts';
 import type { HeldBytes } from './held-bytes.ts';
 import type { Wait } from './node-attempts.ts';
@@ -33,6 +33,9 @@ export const defaultFileServiceConfig = {
   shortReadBytes: 256 * 2 ** 10,
 } as const;
 
+/** What of a file matters to caches. */
+export type CachedFile = Pick<FileRecord, 'id' | 'blobs'>;
+
 /** Copies that nodes keep for readers, and how much is read: what spreads the load. Nothing here is needed to find a file's bytes. */
 export interface ReadSpreading {
   /** Nodes that said that they have the whole blob in their caches. */
@@ -46,8 +49,10 @@ export interface ReadSpreading {
   /** A node is given a reader of a hot file, or one who is sent to it: how many lately were, each counting less and less. */
   givenTo(nodeId: NodeId): void;
   readsLately(nodeId: NodeId): number;
-  /** A name that held these was removed: caches let go of them, if they can be told. Returns at once and never throws. */
-  nameWent(blobs: readonly FileBlob[]): void;
+  /** Some node has a part of it in its cache, or was told to fetch it. */
+  isCached(file: CachedFile): boolean;
+  /** A name that held it was removed: caches let go of it, if they can be told. Returns at once and never throws. */
+  nameWent(file: CachedFile): void;
 }
 
 /** What the file service is made of. */

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { type FilePath, StoreError } from '@dfs/shared';
-import type { BindCondition, FileBlob } from '../metadata/metadata-repository.ts';
+import type { BindCondition } from '../metadata/metadata-repository.ts';
 import type { TrashTime } from '../metadata/tree-changes.ts';
-import type { FileServiceDependencies } from './file-service-dependencies.ts';
+import type { CachedFile, FileServiceDependencies } from './file-service-dependencies.ts';
 import type { FileService } from './file-types.ts';
 import { mustServe, mustServeChanges } from './serving.ts';
 import { trashUntil } from './trash-time.ts';
@@ -32,10 +32,10 @@ export function createTree(
     async remove(path, { skipTrash = false, ...options } = {}) {
       mustServeChanges(dependencies);
       const time = skipTrash ? {} : trashUntil(dependencies);
-      const cached = await cachedBlobsAt(path);
+      const cached = await cachedFileAt(path);
       await metadata.removeEntry(path, { ...options, ...time });
       gaveUp(time);
-      if (cached.length > 0) caching?.nameWent(cached);
+      if (cached) caching?.nameWent(cached);
     },
 
     async move({ from, to, overwrite, ...rest }) {
@@ -94,12 +94,12 @@ export function createTree(
     if (trashUntilMs === undefined) dependencies.onTrashExpired();
   }
 
-  /** The blobs of a file when some node caches them; those of a directory's files are let go when they are collected. */
-  async function cachedBlobsAt(path: FilePath): Promise<readonly FileBlob[]> {
-    if (!caching) return [];
+  /** The file there when some node caches it; those in a directory are let go when they are collected. */
+  async function cachedFileAt(path: FilePath): Promise<CachedFile | undefined> {
+    if (!caching) return undefined;
     // A directory, or nothing there: what to say of it is for the removal.
     const named = await metadata.findFile(path).catch(() => undefined);
-    return named?.file.blobs.filter(({ blobId }) => caching.holdersOf(blobId).length > 0) ?? [];
+    return named && caching.isCached(named.file) ? named.file : undefined;
   }
 
   /** False when something has the name. */
