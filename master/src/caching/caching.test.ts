@@ -1,4 +1,11 @@
-import { type BlobId, newBlobId, newNodeId, StoreError, verifyBlobQuery } from '@dfs/shared';
+import {
+  type BlobId,
+  fileIdOfFirstBlob,
+  newBlobId,
+  newNodeId,
+  StoreError,
+  verifyBlobQuery,
+} from '@dfs/shared';
 import { bytesOf, patternBytes } from '@dfs/shared/testing';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { pathOf } from '../files/test-cluster.ts';
@@ -340,6 +347,19 @@ describe('reads', () => {
     expect(caches.caching.isHot(file.id)).toBe(false);
     await read(caches, file);
     expect(caches.caching.isHot(file.id)).toBe(true);
+  });
+});
+
+describe('a heartbeat', () => {
+  it('tells of no more files than it may', async () => {
+    const caches = await open();
+    const [node] = caches.cluster.nodes.all as [TestNode];
+    const reads = Array.from({ length: 150 }, () => ({
+      fileId: fileIdOfFirstBlob(newBlobId()),
+      count: 100,
+    }));
+    caches.caching.heard(node.id, { bytes: 0, count: 0, blobs: [], reads });
+    expect(reads.filter(({ fileId }) => caches.caching.isHot(fileId))).toHaveLength(100);
   });
 });
 

@@ -1,4 +1,10 @@
-import type { BlobId, CacheReport, FileId, NodeId } from '@dfs/shared';
+import {
+  type BlobId,
+  type CacheReport,
+  cacheReportLimits,
+  type FileId,
+  type NodeId,
+} from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import type { NodeDirectory } from '../cluster/node-directory.ts';
 import type { FileRecord, MetadataRepository } from '../metadata/metadata-repository.ts';
@@ -80,7 +86,8 @@ export class Caching {
   /** Takes what a node told in a heartbeat that was accepted. */
   heard(nodeId: NodeId, report: CacheReport | undefined): void {
     this.directory.heard(nodeId, report);
-    for (const { fileId, count } of report?.reads ?? []) this.#counts.add(fileId, count);
+    const reads = report?.reads.slice(0, cacheReportLimits.reads) ?? [];
+    for (const { fileId, count } of reads) this.#counts.add(fileId, count);
   }
 
   holdersOf(blobId: BlobId): readonly NodeId[] {
