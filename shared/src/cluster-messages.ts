@@ -18,6 +18,8 @@ export interface Heartbeat {
   readonly port: number;
   /** What its port speaks; absent: HTTP. */
   readonly scheme?: 'https';
+  /** Of its own listener for users, at the same host; absent: there is none. */
+  readonly publicPort?: number;
   /** For redirects of clients; absent when none is published, `self` when it is the same as the other one. */
   readonly publicUrl?: string;
   readonly zone?: string;

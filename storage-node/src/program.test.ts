@@ -178,4 +178,16 @@ describe('what it refuses, in one clear line', () => {
       expect.stringMatching(/DFS_HOST is 0\.0\.0\.0, but no cluster key is set/),
     ]);
   });
+
+  it('to serve users of the world without a key', async () => {
+    const node = start({
+      DFS_CLUSTER_KEY: '',
+      DFS_NODE_PUBLIC_PORT: '0',
+      DFS_NODE_PUBLIC_HOST: '0.0.0.0',
+    });
+    expect(await node.ended).toBe(2);
+    expect(plainLines(node)).toEqual([
+      expect.stringMatching(/DFS_NODE_PUBLIC_HOST is 0\.0\.0\.0, but no cluster key is set/),
+    ]);
+  });
 });

@@ -262,6 +262,7 @@ export async function startStorageNode(
       port,
       ...(scheme === 'https' ? { scheme } : {}),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
+      ...(listener === undefined ? {} : { publicPort: listener.port }),
       ...(config.zone === undefined ? {} : { zone: config.zone }),
       version,
       ...cluster(),

@@ -6,7 +6,7 @@ import { makeTestAuthority } from '@dfs/shared/testing';
 import { describe, expect, it } from 'vitest';
 import { contentOf } from './harness/content.ts';
 import { temporaryDirectory } from './harness/guard.ts';
-import { sendHttp } from './harness/http.ts';
+import { type HttpRequest, sendHttp } from './harness/http.ts';
 import { type SeparatePrograms, startSeparatePrograms } from './harness/separate-programs.ts';
 import { waitUntil } from './harness/wait-until.ts';
 
@@ -208,6 +208,7 @@ describe('a store whose programs speak TLS under a private authority', () => {
     writeFileSync(place('ca.pem'), authority.ca);
     const programs = await startSeparatePrograms({
       ca: authority.ca,
+      publicNodes: true,
       environment: {
         DFS_TLS_CERT: place('cert.pem'),
         DFS_TLS_KEY: place('key.pem'),
@@ -233,6 +234,15 @@ describe('a store whose programs speak TLS under a private authority', () => {
         }
       };
       await roundTrip();
+      // What a node gives itself, what it passes on, and an upload through it.
+      const byNode = (path: string, more: Partial<HttpRequest> = {}) =>
+        sendHttp(programs.node('node-1').publicUrl ?? '', {
+          ...{ path, headers: { 'SHARD-KEY': programs.key }, ca: authority.ca, ...more },
+        });
+      expect((await byNode('/fs/long.bin')).body.equals(files['long.bin'])).toBe(true);
+      expect((await byNode('/find/')).text).toContain('/short.txt');
+      const stored = await byNode('/fs/by-node.bin', { method: 'PUT', body: files['long.bin'] });
+      expect(stored.status, stored.text).toBe(201);
       const nodes = await programs.nodes();
       expect(nodes.map(({ url }) => new URL(url).protocol)).toEqual(['https:', 'https:']);
       const { location = '' } = (await programs.get('/short.txt', {}, '?redirect=1')).headers;

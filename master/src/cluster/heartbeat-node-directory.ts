@@ -487,9 +487,10 @@ export class HeartbeatNodeDirectory implements NodeDirectory {
   }
 }
 
-const toldBy = ({ blobCount, uptimeSeconds, caches }: Heartbeat): NodeTold => ({
+const toldBy = ({ blobCount, uptimeSeconds, publicPort, caches }: Heartbeat): NodeTold => ({
   blobCount,
   ...(uptimeSeconds === undefined ? {} : { uptimeSeconds }),
+  ...(publicPort === undefined ? {} : { publicPort }),
   cachedBytes: caches?.bytes ?? 0,
   cachedCount: caches?.count ?? 0,
 });

@@ -26,6 +26,8 @@ export interface NodeSnapshot {
 export interface NodeTold {
   readonly blobCount: number;
   readonly uptimeSeconds?: number;
+  /** Of its own listener for users. */
+  readonly publicPort?: number;
   readonly cachedBytes: number;
   readonly cachedCount: number;
 }

@@ -188,8 +188,10 @@ function questionOf(exchange: HttpExchange): ReadQuestion {
   return { ...whoAsks(exchange), method: isHead ? 'HEAD' : 'GET', target: request.url ?? '' };
 }
 
-function whoAsks({ request, clientAddress }: HttpExchange) {
-  const { authorization, host, origin } = request.headers;
+function whoAsks({ request, clientAddress, target }: HttpExchange) {
+  const { authorization, origin } = request.headers;
+  // A target in absolute form says which host counts (RFC 9112 section 3.2.2).
+  const host = target.authority ?? request.headers.host;
   const shardKey = request.headers['shard-key'];
   const site = request.headers['sec-fetch-site'];
   return {

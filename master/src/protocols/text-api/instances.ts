@@ -30,10 +30,16 @@ export function instancesOf({ nodes }: Pick<Front, 'nodes'>): Record<string, Ins
 const usedOnDisk = ({ told, capacityBytes, freeBytes, usedBytes }: NodeSnapshot) =>
   told === undefined ? usedBytes : Math.max(usedBytes, capacityBytes - freeBytes);
 
+/** Where users reach it: its own listener for them, else what it says of redirects, else where other programs reach it. */
+function addressOf({ told, publicUrl, url }: NodeSnapshot): string {
+  const { hostname, host } = new URL(publicUrl ?? url);
+  return told?.publicPort === undefined ? host : `${hostname}:${told.publicPort}`;
+}
+
 function instanceOf(node: NodeSnapshot): Instance {
   const { told } = node;
   return {
-    ipv4: new URL(node.publicUrl ?? node.url).host,
+    ipv4: addressOf(node),
     total_memory: node.capacityBytes / 2 ** 30,
     used_memory: usedOnDisk(node) / 2 ** 30,
     stored_files_size: node.usedBytes,

@@ -541,7 +541,10 @@ describe('caches', () => {
 
 describe('what it tells of itself', () => {
   it('names all nodes, in the words that its users know', async () => {
-    const told = { blobCount: 7, uptimeSeconds: 90, cachedBytes: 5, cachedCount: 2 };
+    const told = {
+      ...{ blobCount: 7, uptimeSeconds: 90, cachedBytes: 5, cachedCount: 2 },
+      publicPort: 80,
+    };
     server.nodes.push(
       snapshotOf({
         name: 'Sahara',
@@ -564,7 +567,7 @@ describe('what it tells of itself', () => {
     const instances = JSON.parse(answer.text);
     expect(Object.keys(instances)).toEqual(['one', 'Sahara', twin?.id]);
     expect(instances['Sahara']).toEqual({
-      ipv4: '172.17.0.3:7050',
+      ipv4: '172.17.0.3:80',
       total_memory: 4,
       used_memory: 1,
       stored_files_size: 1_000,
