@@ -7,14 +7,17 @@ import { startStorageNode } from './storage-node.ts';
 const name = 'storage-node';
 const { random } = Math;
 
+/** While nothing runs yet that would have to be ended in order. */
+const endAtOnce = () => process.exit(0);
+
 await runProgram({
   name,
   start: async ({ ready, stopping }) => {
     const keyring = await ClusterKeyring.read(process.env, 'wait', (file) => {
       createLogger({ program: name }).info('waiting for the key file', { file });
-      // Nothing runs yet that would have to be ended in order.
-      stopping.addEventListener('abort', () => process.exit(0), { once: true });
+      stopping.addEventListener('abort', endAtOnce);
     });
+    stopping.removeEventListener('abort', endAtOnce);
     const tls = await readTls(process.env);
     const config = readConfig(process.env, keyring.current() !== undefined);
     const log = new LogRing();
@@ -53,8 +56,7 @@ async function masterUrlOf(
   try {
     return await findMaster(gossipUrl, options);
   } catch (error) {
-    // Nothing runs yet that would have to be ended in order.
-    if (options.signal.aborted) process.exit(0);
+    if (options.signal.aborted) endAtOnce();
     throw error;
   }
 }

@@ -17,27 +17,32 @@ const key = 'BasicPassword';
 const ports = new Map<string, number>();
 const instances = new Map<string, Program>();
 let folder: string;
+let managementPort: string;
 let shell: Shell;
 
 const here = (text: string) =>
   text.replace(/\b(7110|7510|7511)\b/g, (port) => String(ports.get(port)));
 const master = () => `http://127.0.0.1:${ports.get('7110')}`;
 
+function start(args: readonly string[], environment: Readonly<Record<string, string>>): Program {
+  return startDfs(args, {
+    cwd: folder,
+    environment: {
+      ...userEnvironment(join(folder, `home of ${args[args.indexOf('--name') + 1]}`)),
+      DFS_HEARTBEAT_EVERY: '200ms',
+      DFS_NODE_TIMEOUT: '2s',
+      DFS_MANAGEMENT_PORT: managementPort,
+      ...environment,
+    },
+  });
+}
+
 /** Starts what a line of the page starts: `SHARD_KEY=… dfs instance --name …`. */
 async function startInstance(line: string): Promise<void> {
   const [assignment = '', command, ...args] = here(line).split(' ');
   expect([assignment, command]).toEqual([`SHARD_KEY=${key}`, 'dfs']);
   const name = args[args.indexOf('--name') + 1] ?? '';
-  const instance = startDfs(args, {
-    cwd: folder,
-    environment: {
-      ...userEnvironment(join(folder, `home of ${name}`)),
-      SHARD_KEY: key,
-      DFS_HEARTBEAT_EVERY: '200ms',
-      DFS_NODE_TIMEOUT: '2s',
-    },
-  });
-  instances.set(name, instance);
+  instances.set(name, start(args, { SHARD_KEY: key }));
   await waitUntil(`${name} is registered`, async () => {
     const headers = { 'shard-key': key };
     const answer = await fetch(`${master()}/api/v1/registered_instances`, { headers });
@@ -67,6 +72,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'video.mp4'), contentOf('video', 300_000));
   writeFileSync(join(folder, 'another_video.mp4'), contentOf('another', 200_000));
   for (const port of ['7110', '7510', '7511']) ports.set(port, await freePort());
+  managementPort = String(await freePort());
   shell = new Shell(folder);
 });
 afterAll(async () => {
@@ -78,7 +84,38 @@ afterAll(async () => {
 /** Docker is for `npm run test:compose`; the same is started by the lines beside it. */
 const tested = blocks.filter(({ kind }) => kind !== 'docker');
 
-it.each(tested)('$section: $title', async ({ kind, lines, expected }: CopyableBlock) => {
+/** Of the page's sections, that which ends the first instance. */
+const isLast = ({ section }: CopyableBlock) => section === 'Without the first instance';
+
+it.each(tested.filter((block) => !isLast(block)))('$section: $title', follow);
+
+it('an instance with another key does not join, and both sides say so', async () => {
+  const other = start(['instance', '--name', 'Other', '--port', '0', '--data', 'other'], {
+    SHARD_KEY: 'another',
+    GOSSIP_INSTANCE: `127.0.0.1:${ports.get('7110')}`,
+  });
+  expect((await other.finished).code).toBe(1);
+  expect(other.output).toContain('refused the key of this node');
+  const headers = { 'shard-key': key };
+  const log = await (await fetch(`${master()}/api/v1/logs`, { headers })).text();
+  expect(log).toContain('a node was refused: it does not have the key of this cluster');
+});
+
+it('an instance finds its files and its name again after a stop', async () => {
+  const stopped = await instances.get('Kalahari')?.stop();
+  expect(stopped?.code).toBe(0);
+  const [line = ''] = tested.find(({ kind }) => kind === 'instance')?.lines ?? [];
+  await startInstance(line);
+  const health = (await (await fetch(`${master()}/api/v1/health`)).json()) as { instance: string };
+  expect(health.instance).toBe('Kalahari');
+  const streamed = await fetch(`${master()}/api/v1/stream/video.mp4`);
+  expect((await streamed.arrayBuffer()).byteLength).toBe(300_000);
+});
+
+it.each(tested.filter(isLast))('$section: $title', follow);
+
+/** Does what the page says, and looks at what comes of it. */
+async function follow({ kind, lines, expected }: CopyableBlock): Promise<void> {
   if (kind === 'instance') for (const line of lines) await startInstance(line);
   else if (kind === 'kill') await killInstance(lines[0] ?? '');
   else {
@@ -86,4 +123,4 @@ it.each(tested)('$section: $title', async ({ kind, lines, expected }: CopyableBl
     expect(output.trimEnd()).toMatch(expected);
     expect(status).toBe(0);
   }
-});
+}

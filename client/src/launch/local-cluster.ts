@@ -159,7 +159,7 @@ export class LocalCluster {
     this.#master = await this.#launch('master', 'master', {
       DFS_DATA: join(dataDir, 'master'),
       DFS_PORT: String(port),
-      DFS_MANAGEMENT_PORT: String(port === 0 ? 0 : await portOrAny(managementPort)),
+      DFS_MANAGEMENT_PORT: await this.#managementPort(),
       ...(copies === undefined ? {} : { DFS_COPIES: String(copies) }),
       ...(open?.name === undefined ? {} : { DFS_INSTANCE_NAME: open.name }),
     });
@@ -167,6 +167,13 @@ export class LocalCluster {
     const { environment, info } = this.#master;
     environment['DFS_PORT'] = String(info.port);
     environment['DFS_MANAGEMENT_PORT'] = String(info.managementPort);
+  }
+
+  /** Nodes of other machines remember it, so that of an open cluster is no other one after a restart. */
+  async #managementPort(): Promise<string> {
+    const { port, open, environment } = this.#options;
+    if (open) return environment['DFS_MANAGEMENT_PORT']?.trim() || String(port && managementPort);
+    return String(port === 0 ? 0 : await portOrAny(managementPort));
   }
 
   async #startOthers(): Promise<void> {

@@ -45,7 +45,7 @@ export function addRunningCommands(program: Command, session: Session): void {
     .option('--port <port>', 'the public port; 0: a free one, for all ports', port, 80)
     .addHelpText(
       'after',
-      '\nIt listens at all addresses: the key is that of SHARD_KEY (or DFS_CLUSTER_KEY), which all instances share.\n\nExamples:\n  SHARD_KEY=… dfs instance --name Kalahari\n  SHARD_KEY=… dfs instance --name Sahara --gossip 10.0.0.5 --data /srv/sahara',
+      '\nIt listens at all addresses: the key is that of SHARD_KEY (or DFS_CLUSTER_KEY), which all instances share. Other instances report to the first one at DFS_MANAGEMENT_PORT (7041), which must be free there.\n\nExamples:\n  SHARD_KEY=… dfs instance --name Kalahari\n  SHARD_KEY=… dfs instance --name Sahara --gossip 10.0.0.5 --data /srv/sahara',
     )
     .action(async (options) => {
       const { instance } = await import('../commands/instance.ts');
