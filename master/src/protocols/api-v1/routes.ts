@@ -95,10 +95,10 @@ export function apiRoutes(front: Front, exchangeOf: (request: Request) => Exchan
 }
 
 /** Beside the one that answers; null where there is none, and for whoever may not know. */
-function knownInstances(front: Front, { principal }: Exchange): Record<string, Instance> | null {
+function knownInstances(front: Front, exchange: Exchange): Record<string, Instance> | null {
   const { access, nodes } = front;
-  if (nodes.snapshots().length < 2 || !access.may(principal, 'admin')) return null;
-  return instancesOf(front);
+  if (nodes.snapshots().length < 2 || !access.may(exchange.principal, 'admin')) return null;
+  return instancesOf(front, exchange);
 }
 
 async function stat(front: Front, exchange: Exchange): Promise<StatAnswer> {

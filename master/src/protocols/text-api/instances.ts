@@ -1,4 +1,5 @@
 import type { NodeSnapshot } from '../../cluster/node-directory.ts';
+import type { Exchange } from '../http/exchange.ts';
 import type { Front } from '../http/front.ts';
 
 /** One node, as `registered_instances` tells it: rooms in GiB, sizes of what it holds in bytes, uptime in seconds. */
@@ -17,11 +18,15 @@ export interface Instance {
 }
 
 /** All nodes by name. Of two that have one name, the second is under its id. */
-export function instancesOf({ nodes }: Pick<Front, 'nodes'>): Record<string, Instance> {
+export function instancesOf(
+  { nodes, config }: Pick<Front, 'nodes' | 'config'>,
+  exchange: Pick<Exchange, 'baseUrl' | 'forwardedFor'>,
+): Record<string, Instance> {
   const instances: Record<string, Instance> = {};
   for (const node of nodes.snapshots()) {
     const key = Object.hasOwn(instances, node.name) ? node.id : node.name;
-    instances[key] = instanceOf(node);
+    const isOwn = key === config.instanceName && node.told?.publicPort === undefined;
+    instances[key] = { ...instanceOf(node), ...(isOwn ? addressHere(exchange) : {}) };
   }
   return instances;
 }
@@ -34,6 +39,13 @@ const usedOnDisk = ({ told, capacityBytes, freeBytes, usedBytes }: NodeSnapshot)
 function addressOf({ told, publicUrl, url }: NodeSnapshot): string {
   const { hostname, host } = new URL(publicUrl ?? url);
   return told?.publicPort === undefined ? host : `${hostname}:${told.publicPort}`;
+}
+
+/** An instance that is master and node answers users at the port of the master: where whoever asks reached it. */
+function addressHere({ baseUrl, forwardedFor }: Pick<Exchange, 'baseUrl' | 'forwardedFor'>) {
+  if (baseUrl === undefined || forwardedFor) return {};
+  const { protocol, hostname, port } = new URL(baseUrl);
+  return { ipv4: `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}` };
 }
 
 function instanceOf(node: NodeSnapshot): Instance {

@@ -581,6 +581,13 @@ describe('what it tells of itself', () => {
     expect(instances[twin?.id ?? '']).toMatchObject({ ipv4: '[::1]:7051', healthy: false });
   });
 
+  it('names itself by the address that it was asked at', async () => {
+    server.nodes.push(snapshotOf({ name: 'test', url: 'http://172.17.0.2:7050' }));
+    const answer = await call('registered_instances', { headers: withKey });
+    server.nodes.pop();
+    expect(JSON.parse(answer.text)['test'].ipv4).toBe(`127.0.0.1:${server.port}`);
+  });
+
   it('tells nodes where they report', async () => {
     const answer = await call('register', { method: 'POST', headers: withKey });
     expect(JSON.parse(answer.text)).toEqual({

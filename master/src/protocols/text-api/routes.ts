@@ -60,7 +60,7 @@ export function textRoutes(front: Front, exchangeOf: (request: Request) => Excha
   router.get(`${mount}/registered_instances`, (request) => {
     const exchange = exchangeOf(request);
     access.authorize(exchange.principal, 'admin');
-    sendJson(exchange, 200, instancesOf(front));
+    sendJson(exchange, 200, instancesOf(front, exchange));
   });
 
   router.post(registrationPath, (request) => {
