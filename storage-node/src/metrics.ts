@@ -17,7 +17,7 @@ export function createMetrics(sources: {
   readonly tally: BlobTally;
   readonly space: Space;
   readonly scrubs: Pick<Scrubber, 'status'>;
-  readonly cache: Pick<ReadCache, 'counters' | 'usedBytes' | 'count' | 'limitBytes'>;
+  readonly cache: Pick<ReadCache, 'counters' | 'blobs'>;
 }): NodeMetrics {
   const { counters, tally, space, scrubs, cache } = sources;
   const registry = new Registry();
@@ -76,7 +76,7 @@ export function createMetrics(sources: {
     'dfs_node_cache_losses_total',
     'Cached blobs that gave way to others, and damage found in the cache.',
     () => ({
-      evicted: cache.counters.evictedBlobs,
+      evicted: cache.blobs.evictedBlobs,
       damaged: cache.counters.damaged,
     }),
   );
@@ -107,9 +107,17 @@ export function createMetrics(sources: {
     () => space.freeBytes,
   );
   shows('dfs_node_capacity_bytes', 'Bytes of the disk.', () => space.capacityBytes);
-  shows('dfs_node_cached_blobs', 'Blobs in the cache, in whole or in part.', () => cache.count);
-  shows('dfs_node_cached_bytes', 'Bytes that the cache takes on the disk.', () => cache.usedBytes);
-  shows('dfs_node_cache_limit_bytes', 'What it may take.', () => cache.limitBytes);
+  shows(
+    'dfs_node_cached_blobs',
+    'Blobs in the cache, in whole or in part.',
+    () => cache.blobs.count,
+  );
+  shows(
+    'dfs_node_cached_bytes',
+    'Bytes that the cache takes on the disk.',
+    () => cache.blobs.usedBytes,
+  );
+  shows('dfs_node_cache_limit_bytes', 'What it may take.', () => cache.blobs.limitBytes);
 
   shows(
     'dfs_node_scrub_done_ratio',

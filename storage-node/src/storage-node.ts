@@ -145,7 +145,7 @@ export async function startStorageNode(
       clock,
       logger,
     });
-    cache.start();
+    cache.blobs.start();
     cleanup.push(() => cache.close());
     const counters = createCounters();
     const dropClock = new DropClock(clock);
@@ -168,7 +168,7 @@ export async function startStorageNode(
       },
       onWrite: () => vitals.wrote(),
       // What is stored need not be cached.
-      onStored: (id) => void cache.drop(id),
+      onStored: (id) => void cache.blobs.drop(id),
     });
     cleanup.push(() => store.close());
     const isStored = (id: BlobId) =>
@@ -276,7 +276,7 @@ export async function startStorageNode(
       uptimeSeconds: Math.floor(process.uptime()),
       dataDir: path,
       pid: process.pid,
-      ...(cache.limitBytes === 0 ? {} : { caches: cacheReportOf(cache, reads) }),
+      ...(cache.blobs.limitBytes === 0 ? {} : { caches: cacheReportOf(cache, reads) }),
     });
     const heartbeats = new HeartbeatLoop({
       master,
@@ -326,9 +326,9 @@ const { version } = JSON.parse(
 ) as { version: string };
 
 const cacheReportOf = (cache: ReadCache, reads: ReadCounts): CacheReport => ({
-  bytes: cache.usedBytes,
-  count: cache.count,
-  blobs: cache.mostRead(),
+  bytes: cache.blobs.usedBytes,
+  count: cache.blobs.count,
+  blobs: cache.blobs.mostRead(),
   reads: reads.take(cacheReportLimits.reads),
 });
 

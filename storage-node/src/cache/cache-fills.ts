@@ -44,11 +44,11 @@ export class CacheFills {
     const { cache, isStored } = this.#deps;
     const { blobId, sizeBytes } = blob;
     if (sizeBytes === 0 || (await isStored(blobId))) return 'present';
-    await cache.loaded;
-    cache.setPriority(blobId, priority);
-    if (cache.isComplete(blobId)) return 'present';
-    if (sizeBytes > cache.limitBytes) {
-      return { refused: `It has ${sizeBytes} bytes, the cache ${cache.limitBytes}.` };
+    await cache.blobs.loaded;
+    cache.blobs.setPriority(blobId, priority);
+    if (cache.blobs.isComplete(blobId)) return 'present';
+    if (sizeBytes > cache.blobs.limitBytes) {
+      return { refused: `It has ${sizeBytes} bytes, the cache ${cache.blobs.limitBytes}.` };
     }
     if (this.#fills.has(blobId)) return 'accepted';
     if (this.#waiting.length >= waitingMax || this.#isClosed) {

@@ -61,8 +61,10 @@ describe('a node that is killed in the middle of fetches', () => {
     }
     const source = new TestSource('holder').has(...blobs);
     const after = await openTestCache({ path: directory.path, sources: [source] });
-    await after.cache.loaded;
-    const completeCount = after.cache.list(undefined, 100).blobs.filter((b) => b.isComplete).length;
+    await after.cache.blobs.loaded;
+    const completeCount = after.cache.blobs
+      .list(undefined, 100)
+      .blobs.filter((b) => b.isComplete).length;
     expect(completeCount).toBeGreaterThanOrEqual(rounds * 2);
     // They were killed before they had all that they were told to fetch.
     expect(completeCount).toBeLessThan(rounds * 8);

@@ -60,15 +60,15 @@ export class CacheRoutes {
       throw new StoreError('invalid-request', `A page has 1 to ${pageMax} blobs.`);
     }
     const { cache } = this.#deps;
-    await cache.loaded;
+    await cache.blobs.loaded;
     const from = after === null ? undefined : parseBlobId(after);
-    sendJson(response, 200, cache.list(from, Math.min(limit, pageMax)));
+    sendJson(response, 200, cache.blobs.list(from, Math.min(limit, pageMax)));
   }
 
   async #fetch(exchange: Exchange): Promise<void> {
     const { cache, fills } = this.#deps;
     const { blobs, priority } = requestOf(await this.#body(exchange));
-    if (cache.limitBytes === 0) {
+    if (cache.blobs.limitBytes === 0) {
       throw new StoreError('no-room', 'This node caches nothing.', {
         hint: 'Set DFS_CACHE_BYTES above 0, or choose another node.',
       });
@@ -90,7 +90,7 @@ export class CacheRoutes {
     const { cache, fills } = this.#deps;
     for (const blobId of dropOf(await this.#body(exchange)).blobIds) {
       fills.cancel(blobId);
-      await cache.drop(blobId);
+      await cache.blobs.drop(blobId);
     }
     exchange.response.writeHead(204).end();
   }

@@ -56,8 +56,8 @@ describe('any mixture of readers, failing sources, evictions, drops and damage',
     const reader = async () => {
       for (let read = 0; read < readsEach; read += 1) {
         const blob = blobs[Math.floor(random() * blobs.length)] as TestBlob;
-        if (random() < 0.05) await cache.drop(blob.blobId);
-        if (random() < 0.05) await cache.yield(MiB);
+        if (random() < 0.05) await cache.blobs.drop(blob.blobId);
+        if (random() < 0.05) await cache.blobs.yield(MiB);
         if (random() < 0.05) await flipByte(test.filePath(blob), 0).catch(() => undefined);
         first.isDown = random() < 0.1;
         const opened = (start: number, end: number) => open(blob, { range: { start, end } });
@@ -68,14 +68,14 @@ describe('any mixture of readers, failing sources, evictions, drops and damage',
     expect(outcomes.read).toBeGreaterThan((readersCount * readsEach) / 3);
     expect(outcomes.left).toBeGreaterThan(0);
     expect(cache.counters.hitBlocks).toBeGreaterThan(0);
-    expect(cache.counters.evictedBlobs).toBeGreaterThan(0);
+    expect(cache.blobs.evictedBlobs).toBeGreaterThan(0);
     await eventually(() => first.runningCount + second.runningCount).toBe(0);
     // Nobody holds anything any more: all of it can go, and is counted right.
-    await eventually(() => cache.yieldableBytes - cache.usedBytes).toBe(0);
-    expect(cache.usedBytes).toBeLessThanOrEqual(9 * MiB);
-    await cache.yield(Number.MAX_SAFE_INTEGER);
-    expect(cache.usedBytes).toBe(0);
-    expect(cache.count).toBe(0);
+    await eventually(() => cache.blobs.yieldableBytes - cache.blobs.usedBytes).toBe(0);
+    expect(cache.blobs.usedBytes).toBeLessThanOrEqual(9 * MiB);
+    await cache.blobs.yield(Number.MAX_SAFE_INTEGER);
+    expect(cache.blobs.usedBytes).toBe(0);
+    expect(cache.blobs.count).toBe(0);
     expect(await readdir(`${test.path}/cache`)).toEqual([]);
     await expect(test.space.claim(2 ** 39)).resolves.toBeDefined();
     await test.close();

@@ -67,9 +67,9 @@ describe('a cache that is read through', () => {
     const part = await read(blob, MiB - 3, MiB + 5);
     expect(part.equals(blob.bytes.subarray(MiB - 3, MiB + 5))).toBe(true);
     expect(first.sentBytes).toBe(blob.sizeBytes);
-    await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
-    expect(cache.mostRead()).toEqual([blob.blobId]);
-    expect(cache.list(undefined, 10).blobs).toMatchObject([
+    await eventually(() => cache.blobs.isComplete(blob.blobId)).toBe(true);
+    expect(cache.blobs.mostRead()).toEqual([blob.blobId]);
+    expect(cache.blobs.list(undefined, 10).blobs).toMatchObject([
       { blobId: blob.blobId, cachedBytes: blob.sizeBytes, isComplete: true, reads: 3 },
     ]);
   });
@@ -150,7 +150,7 @@ describe('a cache that is read through', () => {
     const blob = makeBlob(MiB);
     const { cache, open, path } = await openCache();
     await expect(open(blob)).rejects.toMatchObject({ kind: 'unavailable' });
-    expect(cache.count).toBe(0);
+    expect(cache.blobs.count).toBe(0);
     expect(await readdir(`${path}/cache`)).toEqual([]);
   });
 
@@ -199,12 +199,12 @@ describe('bytes that are wrong', () => {
     first.has(blob);
     const { cache, read, filePath } = await openCache();
     await read(blob);
-    await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
+    await eventually(() => cache.blobs.isComplete(blob.blobId)).toBe(true);
     await flipByte(filePath(blob), MiB + 77);
     expect((await read(blob)).equals(blob.bytes)).toBe(true);
     expect(first.asked.slice(1)).toEqual([{ start: MiB, end: 2 * MiB }]);
     expect(cache.counters.damaged).toBe(1);
-    await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
+    await eventually(() => cache.blobs.isComplete(blob.blobId)).toBe(true);
     // It was written right.
     first.isDown = true;
     expect((await read(blob)).equals(blob.bytes)).toBe(true);
@@ -215,7 +215,7 @@ describe('bytes that are wrong', () => {
     first.has(blob);
     const { cache, read, filePath } = await openCache();
     await read(blob);
-    await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
+    await eventually(() => cache.blobs.isComplete(blob.blobId)).toBe(true);
     await flipByte(filePath(blob), 5);
     const whole = ({ sizeBytes }: { sizeBytes: number }) => ({ start: 0, end: sizeBytes });
     const before = cache.counters.hitBlocks;
@@ -228,7 +228,7 @@ describe('bytes that are wrong', () => {
     expect(cache.counters.hitBlocks).toBe(before + 1);
     await expect(cache.read(blob.blobId, whole)).rejects.toMatchObject({ kind: 'corrupt' });
     expect(await cache.read(blob.blobId, whole)).toBeUndefined();
-    expect(cache.usedBytes).toBe(0);
+    expect(cache.blobs.usedBytes).toBe(0);
   });
 
   it('of a short blob are noticed before any of them is served, and another source asked', async () => {
@@ -241,7 +241,7 @@ describe('bytes that are wrong', () => {
     expect(lines.filter(({ level }) => level === 'warn')).toMatchObject([
       { fields: { sources: [first.nodeId] } },
     ]);
-    await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
+    await eventually(() => cache.blobs.isComplete(blob.blobId)).toBe(true);
   });
 
   it('of a long blob break its readers off before the end, and are kept by nobody', async () => {
@@ -257,7 +257,7 @@ describe('bytes that are wrong', () => {
     expect(await once(stream, 'error')).toMatchObject([{ kind: 'unavailable' }]);
     expect(receivedBytes).toBe(2 * MiB);
     await eventually(async () => (await readdir(`${path}/cache`)).length === 0).toBe(true);
-    expect(cache.usedBytes).toBe(0);
+    expect(cache.blobs.usedBytes).toBe(0);
     // For a while that source is not asked for this blob.
     await expect(open(blob)).rejects.toMatchObject({ kind: 'unavailable' });
     expect(first.asked).toHaveLength(1);
@@ -272,8 +272,8 @@ describe('bytes that are wrong', () => {
     await read(blob, MiB, 2 * MiB);
     await read(blob, 0, MiB);
     await eventually(() => cache.counters.damaged === 1).toBe(true);
-    expect(cache.isComplete(blob.blobId)).toBe(false);
-    expect(cache.count).toBe(0);
+    expect(cache.blobs.isComplete(blob.blobId)).toBe(false);
+    expect(cache.blobs.count).toBe(0);
   });
 });
 
@@ -286,18 +286,18 @@ describe('what an earlier run left', () => {
     await before.read(whole);
     await before.read(part, 2 * MiB, 3 * MiB);
     await before.open(part, { range: { start: 0, end: 1 }, priority: 7 }).then((s) => s.toArray());
-    await eventually(() => before.cache.isComplete(whole.blobId)).toBe(true);
-    await eventually(() => before.cache.usedBytes > 4 * MiB).toBe(true);
-    const usedBytes = before.cache.usedBytes;
+    await eventually(() => before.cache.blobs.isComplete(whole.blobId)).toBe(true);
+    await eventually(() => before.cache.blobs.usedBytes > 4 * MiB).toBe(true);
+    const usedBytes = before.cache.blobs.usedBytes;
     await before.cache.close();
     first.isDown = true;
     const after = await openCache({ path: before.path });
     expect((await after.read(whole)).equals(whole.bytes)).toBe(true);
     const middle = await after.read(part, 2 * MiB + 1, 3 * MiB);
     expect(middle.equals(part.bytes.subarray(2 * MiB + 1, 3 * MiB))).toBe(true);
-    expect(after.cache.mostRead()).toEqual([whole.blobId]);
-    expect(after.cache.usedBytes).toBe(usedBytes);
-    expect(after.cache.list(undefined, 10).blobs.find((b) => !b.isComplete)).toMatchObject({
+    expect(after.cache.blobs.mostRead()).toEqual([whole.blobId]);
+    expect(after.cache.blobs.usedBytes).toBe(usedBytes);
+    expect(after.cache.blobs.list(undefined, 10).blobs.find((b) => !b.isComplete)).toMatchObject({
       priority: 7,
       cachedBytes: 2 * MiB,
     });
@@ -316,7 +316,7 @@ describe('what an earlier run left', () => {
     await writeFile(before.filePath(makeBlob(5)), '');
     await writeFile(before.filePath(makeBlob(5)), 'x'.repeat(1_000));
     const after = await openCache({ path: before.path });
-    await after.cache.loaded;
+    await after.cache.blobs.loaded;
     expect(await readdir(`${before.path}/cache`)).toEqual([blob.blobId]);
     expect((await after.read(cut)).equals(cut.bytes)).toBe(true);
   });
@@ -328,14 +328,14 @@ describe('what an earlier run left', () => {
     for (const blob of blobs) await before.read(blob);
     await before.cache.close();
     const smaller = await openCache({ path: before.path, limitBytes: 2.5 * MiB });
-    await smaller.cache.loaded;
-    expect(smaller.cache.count).toBe(2);
+    await smaller.cache.blobs.loaded;
+    expect(smaller.cache.blobs.count).toBe(2);
     await smaller.cache.close();
     const none = await openCache({ path: before.path, limitBytes: 0 });
-    await none.cache.loaded;
+    await none.cache.blobs.loaded;
     expect(await readdir(`${before.path}/cache`)).toEqual([]);
     expect((await none.read(blobs[0] as never)).byteLength).toBe(MiB);
-    expect(none.cache.count).toBe(0);
+    expect(none.cache.blobs.count).toBe(0);
   });
 });
 
@@ -348,16 +348,16 @@ describe('room', () => {
     const { cache, read } = await openCache({ clock, limitBytes: 3.5 * MiB });
     for (const blob of [a, a, b, c, c]) {
       await read(blob);
-      await eventually(() => cache.isComplete(blob.blobId)).toBe(true);
+      await eventually(() => cache.blobs.isComplete(blob.blobId)).toBe(true);
       clock.advance(1_000);
     }
     await read(d);
-    await eventually(() => cache.isComplete(d.blobId)).toBe(true);
-    expect(cache.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual(
+    await eventually(() => cache.blobs.isComplete(d.blobId)).toBe(true);
+    expect(cache.blobs.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual(
       [blobs[0], blobs[2], blobs[3]].map((blob) => blob?.blobId),
     );
-    expect(cache.counters.evictedBlobs).toBe(1);
-    expect(cache.usedBytes).toBeLessThanOrEqual(3.5 * MiB);
+    expect(cache.blobs.evictedBlobs).toBe(1);
+    expect(cache.blobs.usedBytes).toBeLessThanOrEqual(3.5 * MiB);
   });
 
   it('is never made of what is being read: then bytes pass by', async () => {
@@ -367,13 +367,15 @@ describe('room', () => {
     const { cache, open, read } = await openCache({ limitBytes: 3.1 * MiB });
     const stream = await open(kept);
     await take(stream, 2 * MiB);
-    await eventually(() => cache.usedBytes > 3 * MiB).toBe(true);
+    await eventually(() => cache.blobs.usedBytes > 3 * MiB).toBe(true);
     expect((await read(other)).equals(other.bytes)).toBe(true);
     expect(first.asked).toHaveLength(2);
-    expect(cache.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual([kept.blobId]);
+    expect(cache.blobs.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual([kept.blobId]);
     expect(Buffer.concat(await stream.toArray()).equals(kept.bytes.subarray(2 * MiB))).toBe(true);
     await read(other);
-    expect(cache.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual([other.blobId]);
+    expect(cache.blobs.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual([
+      other.blobId,
+    ]);
   });
 
   it('that is not there costs readers nothing: they share what passes by', async () => {
@@ -384,19 +386,19 @@ describe('room', () => {
     const streams = await Promise.all([open(blob), open(blob)]);
     const read = await Promise.all(streams.map((stream) => stream.toArray()));
     for (const pieces of read) expect(Buffer.concat(pieces).equals(blob.bytes)).toBe(true);
-    expect(cache.usedBytes).toBe(0);
+    expect(cache.blobs.usedBytes).toBe(0);
   });
 
   it('that cannot be written to costs readers nothing either', async () => {
     const blob = makeBlob(3 * MiB);
     first.has(blob);
     const { cache, read, path } = await openCache();
-    await cache.loaded;
+    await cache.blobs.loaded;
     await rm(`${path}/cache`, { recursive: true });
     expect((await read(blob)).equals(blob.bytes)).toBe(true);
     expect((await read(blob)).equals(blob.bytes)).toBe(true);
-    expect(cache.usedBytes).toBe(0);
-    expect(cache.count).toBe(0);
+    expect(cache.blobs.usedBytes).toBe(0);
+    expect(cache.blobs.count).toBe(0);
   });
 
   it('is given to writes of blobs, which count what is cached as free', async () => {
@@ -407,26 +409,28 @@ describe('room', () => {
     // 12 MiB are of others.
     const measure = async () => ({ capacityBytes, freeBytes: 8 * MiB - cacheOf() });
     const { cache, space, read, open } = await openCache({ measure });
-    cacheOf = () => cache.usedBytes;
+    cacheOf = () => cache.blobs.usedBytes;
     for (const blob of blobs) await read(blob);
-    await eventually(() => blobs.every(({ blobId }) => cache.isComplete(blobId))).toBe(true);
+    await eventually(() => blobs.every(({ blobId }) => cache.blobs.isComplete(blobId))).toBe(true);
     // Has the disk looked at.
     await space.claimSpare(9 * MiB);
-    expect(cache.count).toBe(5);
+    expect(cache.blobs.count).toBe(5);
     expect(space.freeBytes).toBe(8 * MiB);
     const room = await space.claim(5 * MiB - 100_000);
-    expect(cache.count).toBe(3);
+    expect(cache.blobs.count).toBe(3);
     // A reader keeps what it reads, and what would not be enough is not let go either.
     const stream = await open(blobs[4] as TestBlob);
     await expect(space.claim(3 * MiB)).rejects.toMatchObject({ kind: 'no-room' });
-    expect(cache.count).toBe(3);
+    expect(cache.blobs.count).toBe(3);
     await space.claim(2 * MiB);
-    expect(cache.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual([blobs[4]?.blobId]);
+    expect(cache.blobs.list(undefined, 9).blobs.map(({ blobId }) => blobId)).toEqual([
+      blobs[4]?.blobId,
+    ]);
     stream.destroy();
     await once(stream, 'close');
     room.release();
     await space.claim(6 * MiB);
-    expect(cache.count).toBe(0);
+    expect(cache.blobs.count).toBe(0);
   });
 
   it('is freed when a blob is dropped; who reads it comes to the end', async () => {
@@ -435,11 +439,11 @@ describe('room', () => {
     const { cache, open, path } = await openCache();
     const stream = await open(blob);
     await take(stream, MiB);
-    await cache.drop(blob.blobId);
-    expect(cache.usedBytes).toBe(0);
+    await cache.blobs.drop(blob.blobId);
+    expect(cache.blobs.usedBytes).toBe(0);
     expect(await readdir(`${path}/cache`)).toEqual([]);
     expect(Buffer.concat(await stream.toArray()).equals(blob.bytes.subarray(MiB))).toBe(true);
-    expect(cache.count).toBe(0);
+    expect(cache.blobs.count).toBe(0);
     expect(await readdir(`${path}/cache`)).toEqual([]);
   });
 });

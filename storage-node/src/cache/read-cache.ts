@@ -1,41 +1,17 @@
-import { mkdirSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import {
-  type BlobId,
-  type BlobSource,
-  type ByteRange,
-  type CachedBlob,
-  type CachePage,
-  type Clock,
-  cacheReportLimits,
-  type NodeId,
-  parseBlobId,
-  StoreError,
-} from '@dfs/shared';
-import type { Logger } from '@dfs/shared/cluster';
+import { type BlobId, type BlobSource, type ByteRange, type NodeId, StoreError } from '@dfs/shared';
 import type { FetchRange } from '../blob-fetcher.ts';
 import { blockBytes, blockCountOf } from '../blob-format.ts';
 import type { BlockBuffers } from '../block-buffers.ts';
-import { unlinkFile } from '../raw-file.ts';
-import type { RoomClaim, Space, Yielding } from '../space.ts';
 import { VerifiedReader } from '../verified-reader.ts';
 import { cancelled } from '../write-turns.ts';
 import { BlockFetch } from './block-fetch.ts';
-import { CacheEntry } from './cache-entry.ts';
-import { CacheFile, fileOverheadBytes } from './cache-file.ts';
+import type { CacheEntry } from './cache-entry.ts';
 import { blockLengthOf } from './cache-format.ts';
-import { chooseEvicted, coldest, heatAfterRead, heatOfReadAt } from './heat.ts';
-import { OpenFiles } from './open-files.ts';
+import { CachedBlobs, type CachedBlobsDependencies } from './cached-blobs.ts';
 import { openPieces } from './piece-stream.ts';
 import { type BlobFacts, sourceBytes } from './source-bytes.ts';
 
-/** Blobs in the cache, at most: each takes some memory. */
-const entriesMax = 20_000;
-/** Let go of at once when there are too many, so that it is not begun for each. */
-const evictedShare = 0.02;
-const idleFilesMax = 64;
 /** Transfers at a time that gather blocks, each about 2 MiB of memory; more readers get their bytes unshared. */
 const fetchesMax = 32;
 /** A node whose bytes had the wrong MD5 is not asked for that blob for so long. */
@@ -43,7 +19,6 @@ const distrustMs = 60_000;
 const distrustedMax = 1_000;
 /** So many sources may give wrong bytes before a reader is refused. */
 const attemptsMax = 4;
-const filesReadAtOnce = 8;
 
 /** A part of a blob that somebody wants to read. */
 export interface CacheReading {
@@ -64,21 +39,13 @@ export interface CacheCounters {
   hitBlocks: number;
   missBlocks: number;
   fetchedBytes: number;
-  evictedBlobs: number;
   /** Blocks whose CRC was wrong, and blobs whose MD5 was. */
   damaged: number;
 }
 
-export interface ReadCacheDependencies {
-  /** Of the data directory; made when it is missing. */
-  readonly path: string;
-  /** What cached blobs may take on the disk; 0: nothing is kept. */
-  readonly limitBytes: number;
-  readonly space: Space;
+export interface ReadCacheDependencies extends CachedBlobsDependencies {
   readonly fetchRange: FetchRange;
   readonly buffers: BlockBuffers;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /** A complete cached blob opened for sending, as `BlobReading` of a stored one. */
@@ -91,48 +58,25 @@ export interface CachedReading {
  * Blobs of other nodes, for readers at this one: what is read is kept as long as there is room. Blobs
  * never change, so what is kept is never stale.
  */
-export class ReadCache implements Yielding {
+export class ReadCache {
+  /** What is kept. */
+  readonly blobs: CachedBlobs;
   readonly counters: CacheCounters = {
     hitBlocks: 0,
     missBlocks: 0,
     fetchedBytes: 0,
-    evictedBlobs: 0,
     damaged: 0,
   };
   readonly #deps: ReadCacheDependencies;
-  readonly #entries = new Map<BlobId, CacheEntry>();
-  readonly #openFiles = new OpenFiles({ idleMax: idleFilesMax });
   /** `<blob> <node>` and until when, by the monotonic clock. */
   readonly #distrusted = new Map<string, number>();
   readonly #stopping = new AbortController();
   readonly #verifications = new Set<Promise<void>>();
-  #loaded: Promise<void> = Promise.resolve();
-  #usedBytes = 0;
-  /** Of blocks that are being written. */
-  #comingBytes = 0;
   #fetchCount = 0;
-  #goneCount = 0;
-  #isUsable = true;
 
   constructor(dependencies: ReadCacheDependencies) {
     this.#deps = dependencies;
-  }
-
-  /**
-   * Looks what an earlier run left, in the background: who reads before waits for it. From now on
-   * what is cached gives way to writes that find no room.
-   */
-  start(): void {
-    this.#loaded = this.#load().catch((error) => {
-      this.#isUsable = false;
-      this.#deps.logger.warn('the cache cannot be used', { error });
-    });
-    this.#deps.space.letYield(this);
-  }
-
-  /** Resolves once it is known what an earlier run left. */
-  get loaded(): Promise<void> {
-    return this.#loaded;
+    this.blobs = new CachedBlobs(dependencies);
   }
 
   /**
@@ -151,10 +95,10 @@ export class ReadCache implements Yielding {
         `Bytes ${range.start} to ${range.end} are not all inside the blob of ${blob.sizeBytes} bytes.`,
       );
     }
-    await this.#loaded;
+    await this.blobs.loaded;
     for (let attempt = 1; ; attempt += 1) {
       if (signal?.aborted) throw cancelled(signal.reason);
-      const entry = this.#entryOf(blob);
+      const entry = this.blobs.entryOf(blob);
       const stopping = new AbortController();
       const pieces = entry
         ? this.#pieces(reading, entry, stopping.signal)
@@ -177,14 +121,14 @@ export class ReadCache implements Yielding {
     blobId: BlobId,
     choose: (blob: BlobFacts) => ByteRange | undefined,
   ): Promise<CachedReading | undefined> {
-    await this.#loaded;
-    const entry = this.#entries.get(blobId);
-    if (!entry?.isComplete || !this.#tryHold(entry)) return undefined;
+    await this.blobs.loaded;
+    const entry = this.blobs.completeOf(blobId);
+    if (!entry || !this.blobs.tryHold(entry)) return undefined;
     const { blob } = entry;
     let reader: VerifiedReader | undefined;
     try {
       const range = choose(blob);
-      this.#touch(entry);
+      this.blobs.touch(entry);
       if (!range) return { blob };
       entry.hold();
       reader = new VerifiedReader({
@@ -193,7 +137,7 @@ export class ReadCache implements Yielding {
         buffers: this.#deps.buffers,
         onCorrupt: () => {
           this.counters.damaged += 1;
-          void this.#letGo(entry);
+          void this.blobs.letGo(entry);
         },
       });
       await reader.prepare();
@@ -207,126 +151,12 @@ export class ReadCache implements Yielding {
     }
   }
 
-  /** Whether the blob is cached from its first byte to its last. */
-  isComplete(blobId: BlobId): boolean {
-    return this.#entries.get(blobId)?.isComplete === true;
-  }
-
-  /** From now on a point of it keeps the blob as long as twice the reads would. Nothing happens when it is not here. */
-  setPriority(blobId: BlobId, priority: number): void {
-    const entry = this.#entries.get(blobId);
-    if (!entry || !this.#tryHold(entry)) return;
-    entry.priority = priority;
-    entry.release();
-  }
-
-  /** What cached blobs may take on the disk, bytes; 0: nothing is kept. */
-  get limitBytes(): number {
-    return this.#isUsable ? this.#deps.limitBytes : 0;
-  }
-
-  /** What they take. */
-  get usedBytes(): number {
-    return this.#usedBytes;
-  }
-
-  /** How many there are, those that are there in part included. */
-  get count(): number {
-    let count = 0;
-    for (const { file } of this.#entries.values()) if (file) count += 1;
-    return count;
-  }
-
-  /** Lets go of a blob; readers who have it come to their end. Nothing happens when it is not here. */
-  drop(blobId: BlobId): Promise<void> {
-    const entry = this.#entries.get(blobId);
-    return entry ? this.#letGo(entry) : Promise.resolve();
-  }
-
-  /** Complete blobs, those most worth keeping first, at most 1 000. */
-  mostRead(): BlobId[] {
-    return [...this.#entries.values()]
-      .filter(({ isComplete }) => isComplete)
-      .sort((a, b) => b.heat - a.heat)
-      .slice(0, cacheReportLimits.blobs)
-      .map(({ blob }) => blob.blobId);
-  }
-
-  /** A page in the order of ids, behind the blob `after`. */
-  list(after: BlobId | undefined, limit: number): CachePage {
-    const behind = [...this.#entries.values()]
-      .filter(({ blob, file }) => file && (after === undefined || blob.blobId > after))
-      .sort((a, b) => (a.blob.blobId < b.blob.blobId ? -1 : 1));
-    const page = behind.slice(0, limit);
-    const last = page.at(-1)?.blob.blobId;
-    return {
-      blobs: page.map(describe),
-      ...(behind.length > limit && last !== undefined ? { next: last } : {}),
-    };
-  }
-
-  /** What gives way to writes: all that nobody is reading. */
-  get yieldableBytes(): number {
-    let bytes = 0;
-    for (const entry of this.#entries.values()) if (!entry.isHeld) bytes += entry.bytes;
-    return bytes;
-  }
-
-  async yield(bytes: number): Promise<void> {
-    await this.#loaded;
-    await this.#evict(bytes);
-  }
-
   /** Ends what runs in the background and closes files. */
   async close(): Promise<void> {
     this.#stopping.abort();
-    await this.#loaded;
+    await this.blobs.endLoading();
     await Promise.all(this.#verifications);
-    this.#openFiles.close();
-  }
-
-  /** The blob's entry; undefined when nothing is kept, or when it is known with other bytes. */
-  #entryOf(blob: BlobFacts): CacheEntry | undefined {
-    if (this.limitBytes === 0 || blob.sizeBytes === 0) return undefined;
-    const known = this.#entries.get(blob.blobId);
-    if (known) {
-      const { sizeBytes, md5 } = known.blob;
-      return sizeBytes === blob.sizeBytes && md5 === blob.md5 ? known : undefined;
-    }
-    const entry = this.#newEntry(blob, coldest);
-    this.#entries.set(blob.blobId, entry);
-    return entry;
-  }
-
-  #newEntry(blob: BlobFacts, heat: number): CacheEntry {
-    return new CacheEntry(blob, {
-      heat,
-      openFiles: this.#openFiles,
-      onIdle: (entry) => {
-        if (!entry.file && this.#entries.get(blob.blobId) === entry)
-          this.#entries.delete(blob.blobId);
-      },
-    });
-  }
-
-  /** False when its file cannot be opened: then it is let go of. */
-  #tryHold(entry: CacheEntry): boolean {
-    try {
-      entry.hold();
-      return true;
-    } catch (error) {
-      this.#deps.logger.debug('a cached blob cannot be opened', {
-        blobId: entry.blob.blobId,
-        error,
-      });
-      void this.#letGo(entry);
-      return false;
-    }
-  }
-
-  #touch(entry: CacheEntry): void {
-    entry.heat = heatAfterRead(entry.heat, this.#deps.clock.now());
-    entry.reads += 1;
+    this.blobs.close();
   }
 
   /** The bytes block by block, each from the cache or from a transfer that others may share. */
@@ -336,14 +166,14 @@ export class ReadCache implements Yielding {
     signal: AbortSignal,
   ): AsyncGenerator<Buffer, void> {
     const { range, priority } = reading;
-    if (!this.#tryHold(entry)) {
+    if (!this.blobs.tryHold(entry)) {
       yield* this.#straight(reading, range.start, signal);
       return;
     }
     const reader = {};
     let following: BlockFetch | undefined;
     try {
-      this.#touch(entry);
+      this.blobs.touch(entry);
       if (priority !== undefined) entry.priority = priority;
       for (let position = range.start; position < range.end; ) {
         if (signal.aborted) throw cancelled(signal.reason);
@@ -396,7 +226,7 @@ export class ReadCache implements Yielding {
       return bytes;
     }
     this.counters.damaged += 1;
-    this.#recount(entry);
+    this.blobs.recount(entry);
     entry.unhash();
     return undefined;
   }
@@ -502,86 +332,11 @@ export class ReadCache implements Yielding {
     }
   }
 
-  /** Never rejects. */
+  /** False when it could not be kept. Never rejects. */
   async #keep(entry: CacheEntry, block: number, bytes: Buffer): Promise<boolean> {
-    if (entry.isGone || entry.file?.isPresent(block)) return entry.file?.isPresent(block) === true;
-    const newBytes = bytes.byteLength + (entry.file ? 0 : fileOverheadBytes);
-    const room = await this.#claim(newBytes);
-    if (!room) return false;
-    this.#comingBytes += newBytes;
-    try {
-      if (entry.isGone) return false;
-      entry.file ??= this.#createFile(entry.blob);
-      await entry.file.writeBlock(block, bytes);
-      room.wrote(newBytes);
-    } catch (error) {
-      const { blobId } = entry.blob;
-      this.#deps.logger.debug('a block could not be cached', { blobId, block, error });
-      return false;
-    } finally {
-      this.#comingBytes -= newBytes;
-      room.release();
-      this.#recount(entry);
-    }
-    if (entry.file.isWhole) this.#verify(entry);
-    return true;
-  }
-
-  #createFile(blob: BlobFacts): CacheFile {
-    return CacheFile.create(join(this.#deps.path, blob.blobId), blob, this.#deps.clock.now());
-  }
-
-  /** Room within the limit and on the disk, for which others are let go; undefined when there is none. */
-  async #claim(bytes: number): Promise<RoomClaim | undefined> {
-    const { space } = this.#deps;
-    const limitBytes = this.limitBytes;
-    const overBytes = () => this.#usedBytes + this.#comingBytes + bytes - limitBytes;
-    if (overBytes() > 0) {
-      await this.#evict(Math.max(overBytes(), limitBytes * evictedShare));
-      if (overBytes() > 0) return undefined;
-    }
-    if (this.#entries.size > entriesMax) await this.#evictSome(entriesMax * evictedShare);
-    try {
-      const room = await space.claimSpare(bytes);
-      if (room) return room;
-      await this.#evict(Math.max(bytes, limitBytes * evictedShare));
-      return await space.claimSpare(bytes);
-    } catch {
-      // The disk does not say what is free.
-      return undefined;
-    }
-  }
-
-  /** Lets go of those least worth keeping that nobody reads. Never rejects. */
-  async #evict(bytes: number): Promise<void> {
-    await this.#evictAll(chooseEvicted(this.#idleEntries(), bytes));
-  }
-
-  async #evictSome(count: number): Promise<void> {
-    const idle = this.#idleEntries().map((entry) => ({ ...worthOf(entry), entry, bytes: 1 }));
-    await this.#evictAll(chooseEvicted(idle, count).map(({ entry }) => entry));
-  }
-
-  #idleEntries(): CacheEntry[] {
-    return [...this.#entries.values()].filter(({ isHeld, file }) => !isHeld && file);
-  }
-
-  async #evictAll(entries: readonly CacheEntry[]): Promise<void> {
-    this.counters.evictedBlobs += entries.length;
-    await Promise.all(entries.map((entry) => this.#letGo(entry)));
-  }
-
-  /** Never rejects. */
-  async #letGo(entry: CacheEntry): Promise<void> {
-    if (entry.isGone) return;
-    const { file } = entry;
-    entry.isGone = true;
-    this.#recount(entry);
-    if (this.#entries.get(entry.blob.blobId) === entry) this.#entries.delete(entry.blob.blobId);
-    if (!file) return;
-    this.#goneCount += 1;
-    this.#openFiles.forget(file);
-    await file.remove(join(this.#deps.path, `gone.${this.#goneCount}`));
+    const isKept = await this.blobs.keep(entry, block, bytes);
+    if (isKept && entry.file?.isWhole) this.#verify(entry);
+    return isKept;
   }
 
   /** Compares the MD5 of a blob of which all blocks are here, in the background. */
@@ -592,7 +347,7 @@ export class ReadCache implements Yielding {
       file.markVerified();
       return;
     }
-    if (!this.#tryHold(entry)) return;
+    if (!this.blobs.tryHold(entry)) return;
     const running = this.#hashRest(entry)
       .catch((error) => this.#condemn(entry, error as StoreError))
       .finally(() => {
@@ -631,7 +386,7 @@ export class ReadCache implements Yielding {
     const untilMs = this.#deps.clock.monotonic() + distrustMs;
     if (this.#distrusted.size > distrustedMax) this.#distrusted.clear();
     for (const nodeId of sources) this.#distrusted.set(`${blobId} ${nodeId}`, untilMs);
-    void this.#letGo(entry);
+    void this.blobs.letGo(entry);
   }
 
   #isDistrusted(blobId: BlobId, nodeId: NodeId): boolean {
@@ -642,58 +397,7 @@ export class ReadCache implements Yielding {
     this.#distrusted.delete(key);
     return false;
   }
-
-  async #load(): Promise<void> {
-    const { path, limitBytes } = this.#deps;
-    if (limitBytes > 0) mkdirSync(path, { recursive: true, mode: 0o700 });
-    const names = await readdir(path).catch(() => []);
-    for (let at = 0; at < names.length && !this.#stopping.signal.aborted; at += filesReadAtOnce) {
-      const some = names.slice(at, at + filesReadAtOnce);
-      await Promise.all(some.map((name) => this.#loadFile(name)));
-    }
-    const overBytes = this.#usedBytes - limitBytes;
-    if (overBytes > 0) await this.#evict(overBytes);
-  }
-
-  async #loadFile(name: string): Promise<void> {
-    const path = join(this.#deps.path, name);
-    const file = this.#deps.limitBytes > 0 ? await readFile(path, name) : undefined;
-    if (!file) {
-      await unlinkFile(path).catch(() => undefined);
-      return;
-    }
-    const entry = this.#newEntry(file.blob, heatOfReadAt(file.writtenAtMs));
-    entry.file = file;
-    this.#entries.set(file.blob.blobId, entry);
-    this.#recount(entry);
-  }
-
-  /** After anything that may have changed what an entry takes. */
-  #recount(entry: CacheEntry): void {
-    const bytes = entry.isGone ? 0 : entry.bytes;
-    this.#usedBytes += bytes - entry.countedBytes;
-    entry.countedBytes = bytes;
-  }
 }
 
 const blocksIn = ({ start, end }: ByteRange) =>
   end > start ? Math.ceil(end / blockBytes) - Math.floor(start / blockBytes) : 0;
-
-const worthOf = ({ heat, priority }: CacheEntry) => ({ heat, priority });
-
-const describe = ({ blob, file, isComplete, priority, reads }: CacheEntry): CachedBlob => ({
-  blobId: blob.blobId,
-  sizeBytes: blob.sizeBytes,
-  cachedBytes: file?.presentBytes ?? 0,
-  isComplete,
-  priority,
-  reads,
-});
-
-async function readFile(path: string, name: string): Promise<CacheFile | undefined> {
-  try {
-    return await CacheFile.read(path, parseBlobId(name));
-  } catch {
-    return undefined;
-  }
-}

@@ -29,7 +29,9 @@ describe('a cache whose files lost pages in a crash of the machine', () => {
     const source = new TestSource('source').has(...blobs);
     const before = await openTestCache({ path: directory.path, sources: [source] });
     for (const blob of blobs) await before.read(blob);
-    await eventually(() => blobs.every(({ blobId }) => before.cache.isComplete(blobId))).toBe(true);
+    await eventually(() => blobs.every(({ blobId }) => before.cache.blobs.isComplete(blobId))).toBe(
+      true,
+    );
     await before.close();
     for (const [index, blob] of blobs.entries()) {
       const path = before.filePath(blob);
@@ -47,7 +49,9 @@ describe('a cache whose files lost pages in a crash of the machine', () => {
     for (const blob of blobs) expect((await after.read(blob)).equals(blob.bytes)).toBe(true);
     expect(source.sentBytes).toBeGreaterThan(fetchedBefore);
     expect(after.cache.counters.hitBlocks).toBeGreaterThan(0);
-    await eventually(() => blobs.every(({ blobId }) => after.cache.isComplete(blobId))).toBe(true);
+    await eventually(() => blobs.every(({ blobId }) => after.cache.blobs.isComplete(blobId))).toBe(
+      true,
+    );
     await after.close();
     await directory.remove();
   });

@@ -127,7 +127,7 @@ export async function openTestCache(options: TestCacheOptions = {}) {
     clock: options.clock ?? systemClock,
     logger,
   });
-  cache.start();
+  cache.blobs.start();
   const open = (blob: TestBlob, more: Partial<CacheReading> = {}) =>
     cache.open({
       blob: blob.facts,
