@@ -53,7 +53,8 @@ export async function cachePaths(
     try {
       const nodes = options.drop ? await caches.drop(path) : await caches.order(path, order);
       all.push({ path, nodes });
-      if (!options.json) printOutcomes(text, nodes, sources.length > 1);
+      if (!options.json && sources.length > 1) print(`${text}:`);
+      if (!options.json) printOutcomes(nodes, options);
     } catch (error) {
       failed(text, error);
     }
@@ -64,10 +65,13 @@ export async function cachePaths(
   if (isAnyFailed) throw new ToldFailure(exitCodes.unavailable);
 }
 
-function printOutcomes(text: string, nodes: readonly CacheOutcome[], isNamed: boolean): void {
-  if (isNamed) print(`${text}:`);
+function printOutcomes(nodes: readonly CacheOutcome[], { drop }: CacheOptions): void {
   if (nodes.length === 0) {
-    print('No node caches anything.');
+    print(
+      drop
+        ? 'No node caches anything.'
+        : 'No further node can cache it: each stores it, is down, or caches nothing (DFS_CACHE_BYTES).',
+    );
     return;
   }
   printTable(
@@ -87,9 +91,14 @@ const outcomeTexts = {
 } as const;
 
 function orderOf({ on, priority }: CacheOptions): CacheOrder {
-  if (!/^-?\d+$/.test(priority)) {
+  if (!/^-?\d+$/.test(priority) || Math.abs(Number(priority)) > 20) {
     throw new StoreError('invalid-request', `cache: ${JSON.stringify(priority)} is no priority.`, {
       hint: 'Give a whole number from -20 to 20.',
+    });
+  }
+  if (/^-?\d+$/.test(on) && Number(on) < 1) {
+    throw new StoreError('invalid-request', `cache: ${on} is no number of nodes.`, {
+      hint: 'Give "all", a number from 1 on, or the name or id of a node.',
     });
   }
   return { on: /^\d+$/.test(on) ? Number(on) : on, priority: Number(priority) };

@@ -101,6 +101,15 @@ it('an instance with another key does not join, and both sides say so', async ()
   expect(log).toContain('a node was refused: it does not have the key of this cluster');
 });
 
+it('an instance beside another store names the setting for the port that is taken', async () => {
+  const other = start(['instance', '--name', 'Other', '--port', '0', '--data', 'beside'], {
+    SHARD_KEY: key,
+  });
+  expect((await other.finished).code).toBe(1);
+  expect(other.output).toContain(`Port ${managementPort}, at which nodes report, is taken`);
+  expect(other.output).toContain('DFS_MANAGEMENT_PORT');
+});
+
 it('an instance finds its files and its name again after a stop', async () => {
   const stopped = await instances.get('Kalahari')?.stop();
   expect(stopped?.code).toBe(0);

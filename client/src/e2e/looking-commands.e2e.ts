@@ -332,12 +332,26 @@ describe('dfs cache and dfs hot', () => {
     });
     expect((await outcomes('/once/by hand', '--on', '1'))[other]).toBe('ordered');
     await dfs(['rm', '/once/by hand']);
+    await store('/twice.txt');
+    await waitUntil('each node to store it', async () => {
+      return (await cluster.stat('/twice.txt')).copies.stored === 2;
+    });
+    expect(await dfs(['cache', '/twice.txt', '--on', '1'])).toEqual(
+      done(
+        'No further node can cache it: each stores it, is down, or caches nothing (DFS_CACHE_BYTES).\n',
+      ),
+    );
   });
 
   it('refuse what makes no sense', async () => {
     await store('/once.txt');
     expect(await dfs(['cache', '/once.txt', '--priority', 'x'])).toEqual(failed(2, /no priority/));
-    expect(await dfs(['cache', '/once.txt', '--priority', '21'])).toEqual(failed(2, /priority/));
+    expect(await dfs(['cache', '/once.txt', '--priority', '21'])).toEqual(
+      failed(2, /"21" is no priority/),
+    );
+    expect(await dfs(['cache', '/once.txt', '--on', '0'])).toEqual(
+      failed(2, /0 is no number of nodes/),
+    );
     expect(await dfs(['cache', '/once.txt', '--on', 'attic'])).toEqual(failed(3, /cache:/));
     expect(await dfs(['cache', '/none.txt'])).toEqual(
       failed(3, /cannot cache '\/none.txt': No such file or directory/),

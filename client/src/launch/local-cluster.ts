@@ -129,6 +129,7 @@ export class LocalCluster {
         `Port ${port} of 127.0.0.1 is taken: choose another with --port, or --port 0 for any.`,
       );
     }
+    await this.#checkManagementPort();
     try {
       await this.#startMaster();
       // The master holds the lock of the data now, so whatever file is there was left behind.
@@ -174,6 +175,17 @@ export class LocalCluster {
     const { port, open, environment } = this.#options;
     if (open) return environment['DFS_MANAGEMENT_PORT']?.trim() || String(port && managementPort);
     return String(port === 0 ? 0 : await portOrAny(managementPort));
+  }
+
+  /** Told here, because --port would not help. Only whoever keeps one port can find it taken. */
+  async #checkManagementPort(): Promise<void> {
+    if (this.#options.open === undefined) return;
+    const port = Number(await this.#managementPort());
+    const isOne = Number.isInteger(port) && port > 0 && port < 65_536;
+    if (!isOne || (await isPortFree(port))) return;
+    throw new LaunchError(
+      `Port ${port}, at which nodes report, is taken, as it is while another store runs on this machine: choose another with DFS_MANAGEMENT_PORT, or stop that store.`,
+    );
   }
 
   async #startOthers(): Promise<void> {

@@ -30,7 +30,8 @@ export interface AccessControlDependencies {
 const admin: Principal = { kind: 'admin' };
 const anonymous: Principal = { kind: 'anonymous' };
 
-const keyHint = 'Send the key in the header SHARD-KEY or as "Authorization: Bearer <key>".';
+const keyHint =
+  'Send the key in the header SHARD-KEY or as "Authorization: Bearer <key>"; the dfs command takes it from DFS_KEY.';
 
 /** The one judge of who may do what. Stands before the file service, in every front. */
 export class AccessControl {

@@ -11,7 +11,8 @@ const hintOf: Readonly<Record<StoreErrorKind, string>> = {
   'invalid-path': 'Correct the path; the message says what is wrong with it.',
   'digest-mismatch': 'The bytes changed on their way or the digest is of others: send them again.',
   'incomplete-body': 'Send the whole body again.',
-  unauthorized: 'Send the key in the header SHARD-KEY or as "Authorization: Bearer <key>".',
+  unauthorized:
+    'Send the key in the header SHARD-KEY or as "Authorization: Bearer <key>"; the dfs command takes it from DFS_KEY.',
   forbidden: 'Ask an administrator for the right to do this.',
   'not-found': 'List the directory above it to see which names there are.',
   'method-not-allowed': 'Use one of the methods that the header Allow names.',

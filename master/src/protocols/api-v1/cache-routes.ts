@@ -71,7 +71,7 @@ function nodesOf(on: unknown, nodes: Pick<Front['nodes'], 'snapshots'>): CacheTa
   if (on === undefined || on === 'all') return 'all';
   if (typeof on === 'string') return findNode(nodes.snapshots(), on).id;
   if (typeof on === 'number' && Number.isSafeInteger(on) && on >= 1) return on;
-  throw new StoreError('invalid-request', 'The field on names no nodes.', {
+  throw new StoreError('invalid-request', 'The field "on" names no nodes.', {
     hint: 'Give "all", a number of nodes from 1 on, or the id or name of a node.',
   });
 }
@@ -79,7 +79,7 @@ function nodesOf(on: unknown, nodes: Pick<Front['nodes'], 'snapshots'>): CacheTa
 function checkPriority(priority: number): number {
   const isInside = priority >= cachePriorityMin && priority <= cachePriorityMax;
   if (Number.isInteger(priority) && isInside) return priority;
-  throw new StoreError('invalid-request', 'The field priority is none.', {
+  throw new StoreError('invalid-request', 'The field "priority" is no priority.', {
     hint: `Give a whole number from ${cachePriorityMin} to ${cachePriorityMax}.`,
   });
 }
