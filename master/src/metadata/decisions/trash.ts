@@ -52,6 +52,11 @@ export function decideRestore(draft: Draft, id: EntryId, request: RestoreRequest
   if (existing && request.onConflict === 'fail') throw taken(path);
   const isRenamed = existing !== null && request.onConflict === 'rename';
   const name = isRenamed ? freeName(draft, parent, existing.name) : baseNameOf(path);
+  if (isRenamed && !isWithin(childOf(parentOf(path), name), request.within ?? rootPath)) {
+    throw new StoreError('forbidden', `${path} is taken, and another name would be outside.`, {
+      hint: 'Replace what is there, or give another path.',
+    });
+  }
   if (existing && !isRenamed) {
     giveUp(draft, existing, { path, reason: 'replaced', trashUntilMs: request.trashUntilMs });
   }

@@ -260,6 +260,21 @@ export function describeTrash(open: OpenMetadata): void {
   );
 
   it(
+    'gives nothing another name outside the part of the tree that is asked for',
+    test(async (harness) => {
+      const { repository } = harness;
+      await bind(repository, '/a');
+      await remove(harness, '/a');
+      await bind(repository, '/a');
+      const [item] = await trashOf(harness);
+      const renamed = { onConflict: 'rename', within: path('/a') } as const;
+      const restored = restore(harness, item?.id as EntryId, renamed);
+      await expect(restored).rejects.toEqual(kindOf('forbidden'));
+      expect((await trashOf(harness)).map(({ id }) => id)).toEqual([item?.id]);
+    }),
+  );
+
+  it(
     'is emptied of some, or of all, and what it let go of does not come back',
     test(async (harness) => {
       const { repository } = harness;

@@ -134,6 +134,17 @@ describe('PUT', () => {
     expect(((await answer.json()) as PutAnswer).path).toBe('/both (1).txt');
   });
 
+  it('gives no other name beside the one that an access key opens alone', async () => {
+    await put('/fs/only/one.txt', 'one');
+    const rename = async (prefix: string) =>
+      put('/fs/only/one.txt?onConflict=rename', 'two', {
+        authorization: `Bearer ${await server.keyFor('write', prefix)}`,
+      });
+    expect((await rename('/only/one.txt')).status).toBe(403);
+    expect((await server.fetch('/fs/only/one%20(1).txt')).status).toBe(404);
+    expect((await rename('/only')).headers.get('location')).toBe('/fs/only/one%20(1).txt');
+  });
+
   it('leaves the connection usable, after refusals of short bodies too', async () => {
     const connection = new RawConnection(server.port);
     for (const status of [201, 412, 201]) {

@@ -1,4 +1,4 @@
-import { StoreError } from '@dfs/shared';
+import { parentOf, StoreError } from '@dfs/shared';
 import { etagOf } from '@dfs/shared/serving';
 import { fsUrlOf, putAnswerOf } from './answers.ts';
 import { isMd5Announced, oneOf, readMd5 } from './body-digest.ts';
@@ -23,6 +23,10 @@ export async function putFile(front: Front, exchange: Exchange): Promise<void> {
   }
   const condition = await writeConditionOf(headers, path, files);
   const parameters = { ...readPutParameters(path, headers, exchange.query), ...condition };
+  // The other name that it may get lies beside this one, and a key may open this one alone.
+  if (parameters.onConflict === 'rename') {
+    access.authorize(exchange.principal, 'write', { path: parentOf(path) });
+  }
   const digest = new AnnouncedDigest(exchange);
   if (exchange.awaitsContinue) {
     await files.checkPut({ ...parameters, expectedMd5: digest.expected });
