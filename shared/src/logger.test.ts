@@ -95,6 +95,8 @@ describe('secrets', () => {
     { environment: { DFS_CLUSTER_KEY: secret, SHARD_KEY: secret } },
     { url: `/blobs/1?node=2&signature=${secret}&name=x` },
     { url: `/fs/a?X-Amz-Signature=${secret}` },
+    { path: `/api/v1/stream/a%3Fsignature=${secret}` },
+    { path: `/api/v1/stream/a%3fdownload%3d1%26signature%3D${secret}%26x` },
     { databaseUrl: `postgres://user:${secret}@host/db` },
     { error: new Error(`connect to redis://:${secret}@host:6379 failed`) },
     { error: new Error('top', { cause: new Error(`sent Bearer ${secret} away`) }) },
@@ -107,6 +109,13 @@ describe('secrets', () => {
       expect(lines).toHaveLength(2);
       expect(lines.join('')).not.toContain(secret);
     }
+  });
+
+  it('never reach a line with the id of an access key in an address, which stays', () => {
+    const { logger, lines } = linesOf();
+    const id = `dk${'a2'.repeat(9)}`;
+    logger.info('request', { path: `/api/v1/keys/${id}.${'Ab-_'.repeat(10)}` });
+    expect(lines[0]).toContain(`/api/v1/keys/${id}.[secret]"`);
   });
 
   it('leave the rest of the line as it was', () => {

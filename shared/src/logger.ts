@@ -107,7 +107,11 @@ const secretNames = [
   'signature',
 ].join('|');
 const secretField = new RegExp(`"(${secretNames})":(?:${jsonString}|\\[[^\\]]*\\])`, 'gi');
-const secretParameter = /([?&](?:signature|x-amz-signature|key|token)=)[^&"\s\\]+/gi;
+/** An address may have been percent-encoded once more by who sent it. */
+const secretParameter =
+  /((?:[?&]|%3F|%26)(?:signature|x-amz-signature|key|token)(?:=|%3D))[^&%"\s\\]+/gi;
+/** A whole access key where its id alone was asked for; the id is no secret. */
+const accessKeyText = /\b(dk[a-z2-7]{18}\.)[A-Za-z0-9_-]{40}/g;
 const bearer = /\b(Bearer\s+)[^"\s\\]+/gi;
 const urlPassword = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"]*:)[^\s@"]+@/gi;
 
@@ -116,6 +120,7 @@ function withoutSecrets(line: string): string {
   return line
     .replace(secretField, '"$1":"[secret]"')
     .replace(secretParameter, '$1[secret]')
+    .replace(accessKeyText, '$1[secret]')
     .replace(bearer, '$1[secret]')
     .replace(urlPassword, '$1[secret]@');
 }
