@@ -9,11 +9,16 @@ import {
   newNodeId,
   type Opening,
   type PermittedFile,
-  systemClock,
 } from '@dfs/shared';
 import { LogRing, listen, ServerTls } from '@dfs/shared/cluster';
 import { TrustedProxies } from '@dfs/shared/serving';
-import { makeDescription, md5Of, patternBytes, recordingLogger } from '@dfs/shared/testing';
+import {
+  FakeClock,
+  makeDescription,
+  md5Of,
+  patternBytes,
+  recordingLogger,
+} from '@dfs/shared/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CacheReading } from '../cache/read-cache.ts';
 import { flipByte, openTestDisk, type TestDisk } from '../testing/test-disk.ts';
@@ -25,6 +30,7 @@ const mib = 2 ** 20;
 const bytes = patternBytes(28 * mib + 99);
 const blobs = [newBlobId(), newBlobId()] as const;
 const parts = [bytes.subarray(0, 4 * mib), bytes.subarray(4 * mib)] as const;
+const here = { nodeId: newNodeId(), url: 'http://127.0.0.1:1' };
 const elsewhere = { nodeId: newNodeId(), url: 'http://127.0.0.1:1' };
 const file: PermittedFile = {
   ...{ id: 'f' as FileId, path: '/a.bin' as FilePath, contentType: 'application/octet-stream' },
@@ -32,7 +38,7 @@ const file: PermittedFile = {
   ...{ isPublic: true, isDownload: false, isById: false },
   blobs: parts.map((part, index) => ({
     ...{ blobId: blobs[index] as never, offsetBytes: index * 4 * mib, sizeBytes: part.length },
-    ...{ md5: md5Of(part), sources: [elsewhere] },
+    ...{ md5: md5Of(part), sources: [here, elsewhere] },
   })),
 };
 
@@ -44,6 +50,8 @@ let reads: FileId[];
 /** Ranges of blobs that came from other nodes. */
 let fetched: { blobId: string; start: number; end: number }[];
 let stillOpen: () => Promise<{ isOpen: boolean }>;
+/** When it is asked whether a link still holds; the files are served by the true time. */
+let clock: FakeClock;
 
 beforeEach(async () => {
   disk = await openTestDisk();
@@ -51,11 +59,13 @@ beforeEach(async () => {
   reads = [];
   fetched = [];
   stillOpen = async () => ({ isOpen: true });
-  const nodeId = newNodeId();
+  clock = new FakeClock();
+  const { nodeId } = here;
   const cache = {
     read: async () => undefined,
     open: async ({ blob, range, sources }: CacheReading) => {
       const { blobId } = blob;
+      // Never this node itself.
       expect(sources).toEqual([elsewhere]);
       const { start, end } = range;
       fetched.push({ blobId, start, end });
@@ -81,7 +91,7 @@ beforeEach(async () => {
     onRead: (id) => reads.push(id),
     offlineRightsMs: 60_000,
     askEveryMs: 20,
-    clock: systemClock,
+    clock,
     logger: recordingLogger().logger,
   }).server;
   port = await listen(server, { host: '127.0.0.1', port: 0 });
@@ -147,7 +157,23 @@ describe('a download under a link', () => {
     ...{ issuedAtMs: 0, expiresAtMs: Number.MAX_SAFE_INTEGER },
   };
 
-  it('is cut when the link is revoked', async () => {
+  it.each<[string, () => void]>([
+    [
+      'the link is revoked',
+      () => {
+        stillOpen = async () => ({ isOpen: false });
+      },
+    ],
+    [
+      'the master was silent for longer than rights outlast it',
+      () => {
+        stillOpen = async () => {
+          throw new Error('no answer');
+        };
+        clock.advance(60_001);
+      },
+    ],
+  ])('is cut when %s', async (_what, happen) => {
     await store(0);
     await store(1);
     opening = link;
@@ -157,7 +183,7 @@ describe('a download under a link', () => {
       );
     });
     const answer = await open();
-    stillOpen = async () => ({ isOpen: false });
+    happen();
     // It is read only once it was cut: what a connection holds is less than the whole.
     expect(await cut).toBe(true);
     await expect(buffer(answer)).rejects.toThrow();

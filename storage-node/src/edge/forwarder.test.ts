@@ -152,7 +152,7 @@ describe('a refusal', () => {
   });
 
   it('comes before a body that is held back', async () => {
-    serve = (_request, response) => response.writeHead(401).end();
+    serve = (_request, response) => response.writeHead(401, { 'Content-Length': 0 }).end();
     const sent = send('PUT', { expect: '100-continue', 'content-length': '9' });
     let isInvited = false;
     sent.on('continue', () => {
@@ -183,6 +183,18 @@ describe('what breaks', () => {
     sent.end();
     const [answer] = (await once(sent, 'response')) as [IncomingMessage];
     await expect(buffer(answer)).rejects.toThrow();
+  });
+
+  it('ends at the master when the client leaves before there is an answer', async () => {
+    const left = new Promise<void>((resolve) => {
+      serve = (_request, response) => {
+        response.once('close', () => resolve());
+        sent.destroy();
+      };
+    });
+    const sent = send('GET').on('error', () => undefined);
+    sent.end();
+    await left;
   });
 
   it('ends at the master as soon as the client leaves', async () => {

@@ -112,11 +112,15 @@ describe('what the master permitted', () => {
     expect(asked).toHaveLength(1 + others.length);
   });
 
-  it('does not let a wrong key pass since the file is public', async () => {
-    master = ({ headers }) => (headers['shard-key'] === undefined ? isPublic : forward);
-    await permits.find(question());
-    expect(await permits.find(withKey('wrong'))).toBe(forward);
-  });
+  it.each(['shard-key', 'authorization'] as const)(
+    'does not let a wrong key in %s pass since the file is public',
+    async (header) => {
+      master = ({ headers }) => (headers[header] === undefined ? isPublic : forward);
+      await permits.find(question());
+      const wrong = question({ headers: { host: 'a', [header]: 'wrong' } });
+      expect(await permits.find(wrong)).toBe(forward);
+    },
+  );
 
   it('counts for one host and origin in a cluster without a key', async () => {
     hasKey = false;
