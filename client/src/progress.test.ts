@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Progress, showProgress } from './progress.ts';
 
 const mebibyte = 2 ** 20;
@@ -46,7 +46,23 @@ describe('the progress bar', () => {
     const { progress, drawn } = start(4 * mebibyte + 4);
     progress.at(2 * mebibyte + 2);
     progress.stop();
-    expect(drawn()).toMatch(/film\.mkv .* 50% {2}2\.0 MiB of 4\.0 MiB {2}\S+ \w+\/s {2}\S+ left/);
+    expect(drawn()).toMatch(/film\.mkv .* 50% {2}2\.0 MiB of 4\.0 MiB {2}\S+ \w+\/s {2}\d+ s left/);
+  });
+
+  it('reckons the time left by the rate that it shows, however unsteady the bytes come', () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const { progress, drawn } = start(100 * mebibyte);
+      vi.advanceTimersByTime(9_900);
+      progress.at(9 * mebibyte);
+      vi.advanceTimersByTime(100);
+      progress.at(10 * mebibyte);
+      progress.stop();
+      expect(drawn()).toMatch(/10\.0 MiB of 100 MiB {2}1\.0 MiB\/s {2}1 min 30 s left/);
+      expect(drawn()).toContain('? left');
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('shows amount and rate where the size is unknown, once it is much', () => {

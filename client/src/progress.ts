@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { WriteStream } from 'node:tty';
-import { bytesText } from './output.ts';
+import { bytesText, durationText } from './output.ts';
 
 /** Work below this is over before a bar could be read. */
 const barFromBytes = 4 * 2 ** 20;
@@ -43,7 +43,7 @@ export function showProgress(
   const format =
     totalBytes === undefined
       ? '{label}  {done}  {rate}/s'
-      : '{label}  {bar} {percentage}%  {done} of {all}  {rate}/s  {eta_formatted} left';
+      : '{label}  {bar} {percentage}%  {done} of {all}  {rate}/s  {left} left';
   const bar = new SingleBar({
     format,
     stream,
@@ -53,14 +53,19 @@ export function showProgress(
     // It comes back below a line that was said, also while nothing moves.
     forceRedraw: true,
     barsize: 24,
-    etaBuffer: 50,
   });
-  const facts = (bytes: number) => ({
-    label,
-    done: bytesText(bytes),
-    all: bytesText(totalBytes ?? 0),
-    rate: bytesText((bytes * 1000) / Math.max(1, performance.now() - startedAtMs)),
-  });
+  const facts = (bytes: number) => {
+    const bytesPerSecond = (bytes * 1000) / Math.max(1, performance.now() - startedAtMs);
+    const secondsLeft = ((totalBytes ?? 0) - bytes) / bytesPerSecond;
+    return {
+      label,
+      done: bytesText(bytes),
+      all: bytesText(totalBytes ?? 0),
+      rate: bytesText(bytesPerSecond),
+      // By the rate that is shown beside it; that of the last moments would make it jump.
+      left: bytes === 0 ? '?' : durationText(Math.max(0, secondsLeft)),
+    };
+  };
   let isShown = totalBytes !== undefined;
   let isOver = false;
   if (isShown) bar.start(totalBytes ?? 0, 0, facts(0));

@@ -1,6 +1,7 @@
 import type { NodeId, StatusAnswer } from '@dfs/shared';
 import { describe, expect, it } from 'vitest';
-import { durationText, statusLines } from './status.ts';
+import { durationText } from '../output.ts';
+import { statusLines } from './status.ts';
 
 const whole: StatusAnswer = {
   version: '1.0.0',

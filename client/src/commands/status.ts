@@ -1,7 +1,7 @@
 import type { StatusAnswer } from '@dfs/shared';
 import type { StoreApi } from '../api.ts';
 import { exitCodes } from '../exit-codes.ts';
-import { bytesText, print, printJson, shown } from '../output.ts';
+import { bytesText, durationText, print, printJson, shown } from '../output.ts';
 import { drainText } from './nodes.ts';
 
 const recoveryHint =
@@ -148,13 +148,3 @@ function clockLines({ clock }: StatusAnswer): string[] {
 /** A heading and lines under each other; nothing without lines. */
 const row = (heading: string, lines: readonly string[]) =>
   lines.map((line, index) => `${(index === 0 ? heading : '').padEnd(9)} ${line}`);
-
-/** `95` → `1 min 35 s`. */
-export function durationText(seconds: number): string {
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  const [minutes, hours] = [Math.floor(whole / 60), Math.floor(whole / 3600)];
-  if (minutes < 60) return whole % 60 === 0 ? `${minutes} min` : `${minutes} min ${whole % 60} s`;
-  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`;
-  return `${Math.floor(hours / 24)} days`;
-}
