@@ -9,6 +9,7 @@ import {
   newNodeId,
   type Opening,
   type PermittedFile,
+  StoreError,
 } from '@dfs/shared';
 import { LogRing, listen, ServerTls } from '@dfs/shared/cluster';
 import { TrustedProxies } from '@dfs/shared/serving';
@@ -52,6 +53,7 @@ let fetched: { blobId: string; start: number; end: number }[];
 let stillOpen: () => Promise<{ isOpen: boolean }>;
 /** When it is asked whether a link still holds; the files are served by the true time. */
 let clock: FakeClock;
+let judge: () => Promise<void>;
 
 beforeEach(async () => {
   disk = await openTestDisk();
@@ -61,6 +63,7 @@ beforeEach(async () => {
   stillOpen = async () => ({ isOpen: true });
   clock = new FakeClock();
   const { nodeId } = here;
+  judge = async () => undefined;
   const cache = {
     read: async () => undefined,
     open: async ({ blob, range, sources }: CacheReading) => {
@@ -85,7 +88,7 @@ beforeEach(async () => {
         throw new Error('nothing is passed on here');
       },
     },
-    master: { judge: async () => undefined, isOpen: () => stillOpen() },
+    master: { judge: () => judge(), isOpen: () => stillOpen() },
     log: new LogRing(),
     metrics: { requestEnded: () => undefined },
     onRead: (id) => reads.push(id),
@@ -208,4 +211,13 @@ describe('a download under a link', () => {
     await enough;
     expect((await buffer(answer)).equals(bytes)).toBe(true);
   });
+});
+
+it.each(['GET', 'DELETE'])('tells nobody where a silent master is (%s)', async (method) => {
+  judge = async () => {
+    throw new StoreError('unavailable', 'The master at http://10.1.2.3:7041 gives no answer.');
+  };
+  const answer = await fetch(`http://127.0.0.1:${port}/api/v1/logs`, { method });
+  expect(answer.status).toBe(503);
+  expect(await answer.text()).not.toContain('10.1.2.3');
 });

@@ -1,13 +1,14 @@
-import type {
-  Clock,
-  FileId,
-  JudgementQuestion,
-  NodeId,
-  Opening,
-  OpeningAnswer,
-  OpeningQuestion,
-  ReadPermit,
-  ReadQuestion,
+import {
+  type Clock,
+  type FileId,
+  type JudgementQuestion,
+  type NodeId,
+  type Opening,
+  type OpeningAnswer,
+  type OpeningQuestion,
+  type ReadPermit,
+  type ReadQuestion,
+  StoreError,
 } from '@dfs/shared';
 import type { Logger, LogRing, ServerTls } from '@dfs/shared/cluster';
 import {
@@ -125,9 +126,19 @@ class Edge {
     return `${JSON.stringify(health)}\n`;
   }
 
-  #mustBeAdmin(exchange: HttpExchange): Promise<void> {
+  async #mustBeAdmin(exchange: HttpExchange): Promise<void> {
     const { headers, clientAddress } = whoAsks(exchange);
-    return this.#deps.master.judge({ headers, clientAddress, operation: 'admin' });
+    try {
+      await this.#deps.master.judge({ headers, clientAddress, operation: 'admin' });
+    } catch (cause) {
+      if (!(cause instanceof StoreError) || cause.kind !== 'unavailable') throw cause;
+      // Strangers are not told where the master is.
+      throw new StoreError('unavailable', 'The master of the store gives no answer.', {
+        hint: 'Start it again: it judges who may see this.',
+        retryAfterSeconds: 5,
+        cause,
+      });
+    }
   }
 
   async #permitOf(exchange: HttpExchange): Promise<ReadPermit | undefined> {
