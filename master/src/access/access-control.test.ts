@@ -72,7 +72,7 @@ describe('access control with a key', () => {
     expect(ask('right')).toBeUndefined();
     expect(told).toEqual([...Array(10).fill('wrong-key'), 'throttled']);
     expect(lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
-    expect(lines[0]?.fields).toEqual({ address: '192.0.2.1', accessKey: `dk${'a'.repeat(18)}` });
+    expect(lines[0]?.fields).toEqual({ address: '192.0.2.1', keyId: `dk${'a'.repeat(18)}` });
     expect(JSON.stringify(lines)).not.toContain('SSSS');
   });
 

@@ -90,7 +90,7 @@ export class AccessControl {
     const id = credentials.kind === 'key' ? parseAccessKey(credentials.key)?.id : undefined;
     logger?.warn('a wrong key was sent; more from this address are told in a minute', {
       address: clientAddress,
-      ...(id === undefined ? {} : { accessKey: id }),
+      ...(id === undefined ? {} : { keyId: id }),
     });
   }
 

@@ -147,7 +147,7 @@ describe('access keys', () => {
     expect(metadata.rows.size).toBe(1);
     const warnings = lines.filter(({ level }) => level === 'warn');
     expect(warnings).toHaveLength(1);
-    expect(warnings[0]?.fields).toMatchObject({ accessKey: key.id });
+    expect(warnings[0]?.fields).toMatchObject({ keyId: key.id });
     turnTo('two', 'one');
     await keys.step();
     expect(opens(text)).toBeDefined();

@@ -206,7 +206,7 @@ export class AccessKeys {
         this.#told.add(record.id);
         logger.warn(
           'an access key cannot be used: it was sealed under another cluster key, or is damaged: give that one as the second key for a moment, or remove it',
-          { accessKey: record.id, name: record.name },
+          { keyId: record.id, name: record.name },
         );
       }
     }
