@@ -252,8 +252,11 @@ describe('a hot file', () => {
     const caches = await open();
     const { file, others } = await stored(caches);
     for (const { id } of others) caches.cacheOf(id).refusal = 'too many wait';
-    await caches.read(file.id, 100);
-    for (let i = 0; i < 5; i += 1) await caches.caching.hot.step();
+    for (let i = 0; i < 5; i += 1) {
+      await caches.read(file.id, 100);
+      await caches.caching.hot.step();
+      caches.cluster.clock.advance(10_000);
+    }
     const refusals = () => caches.lines.filter(({ level }) => level === 'warn').length;
     expect(refusals()).toBe(3);
     for (const { id } of others) {
