@@ -9,6 +9,7 @@ import {
   TrustedProxies,
 } from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response } from 'express';
+import { FailureThrottle } from './access/failure-throttle.ts';
 import type { Metrics } from './metrics.ts';
 import { type Care, careRoutes } from './protocols/api-v1/care-routes.ts';
 import { apiRoutes } from './protocols/api-v1/routes.ts';
@@ -43,6 +44,7 @@ export function createPublicServer(dependencies: PublicServerDependencies): Publ
   const { access, crossOrigin, logger, metrics, tls } = dependencies;
   const { proxies = TrustedProxies.none } = dependencies;
   const app = createApp(dependencies);
+  const told = new FailureThrottle(dependencies.clock);
   return createFrontServer<Exchange>({
     ...(tls === undefined ? {} : { tls }),
     logger,
@@ -57,7 +59,7 @@ export function createPublicServer(dependencies: PublicServerDependencies): Publ
       const client = exchange.forwardedFor ?? proxies.clientOf(peer, request.headers, authority);
       exchange.clientAddress = client.address;
       exchange.baseUrl = client.baseUrl;
-      if (path === registrationPath) tellOfRefusal(exchange, logger);
+      if (path === registrationPath) tellOfRefusal(exchange, { logger, told });
       exchange.principal = access.authenticate(request.headers, {
         authority,
         clientAddress: client.address,

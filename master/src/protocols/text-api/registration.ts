@@ -1,6 +1,7 @@
 import { StoreError } from '@dfs/shared';
 import type { Logger } from '@dfs/shared/cluster';
 import { plainAddress } from '@dfs/shared/serving';
+import type { FailureThrottle } from '../../access/failure-throttle.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Front } from '../http/front.ts';
 
@@ -14,11 +15,15 @@ export interface Registration {
 
 export const registrationPath = '/api/v1/register';
 
-/** Writes a line for a node that is about to be refused for its key: its own log is on another machine. */
-export function tellOfRefusal(exchange: Exchange, logger: Logger): void {
+/** Writes a line for a node that is about to be refused for its key, once a minute for each address: its own log is on another machine. */
+export function tellOfRefusal(
+  exchange: Exchange,
+  { logger, told }: { readonly logger: Logger; readonly told: Pick<FailureThrottle, 'failed'> },
+): void {
   exchange.response.once('close', () => {
     const { kind } = exchange.failure ?? {};
     if (kind !== 'unauthorized' && kind !== 'forbidden') return;
+    if (!told.failed(exchange.clientAddress)) return;
     logger.warn('a node was refused: it does not have the key of this cluster', {
       address: exchange.clientAddress,
     });
