@@ -89,7 +89,10 @@ export interface NodeAnswer {
   readonly id: NodeId;
   readonly name: string;
   readonly url: string;
+  /** Where clients are redirected to; absent: nowhere. */
   readonly publicUrl?: string;
+  /** Its own listener for users, which serves any file; absent: it has none. */
+  readonly listenerUrl?: string;
   readonly zone?: string;
   readonly state: NodeState;
   readonly capacity: number;

@@ -25,7 +25,7 @@ export async function listNodes(
       'ADDRESS',
       'USED',
       'FREE',
-      ...inDetail('CACHED', 'PUBLIC ADDRESS', 'DATA'),
+      ...inDetail('CACHED', 'SERVES AT', 'REDIRECTED TO', 'DATA'),
       'ID',
     ],
     nodes.map((node) => [
@@ -37,6 +37,7 @@ export async function listNodes(
       bytesText(node.free),
       ...inDetail(
         node.cached === undefined ? '-' : bytesText(node.cached),
+        node.listenerUrl ?? '-',
         node.publicUrl ?? '-',
         shown(node.dataDir),
       ),

@@ -1,3 +1,4 @@
+import type { NodeAnswer } from '@dfs/shared';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { contentOf, md5Of } from './harness/content.ts';
 import { type HttpRequest, RawConnection, sendHttp } from './harness/http.ts';
@@ -53,6 +54,11 @@ async function answerOf(url: string, asked: HttpRequest) {
     md5: isText ? '' : md5Of(Buffer.from(bytes, 'latin1')),
   };
 }
+
+it('tells administrators where each node serves users', async () => {
+  const nodes = await programs.dfsJson<NodeAnswer[]>(['nodes']);
+  expect(nodes.map(({ listenerUrl }) => listenerUrl).sort()).toEqual([holder, other].sort());
+});
 
 describe('a node with a public listener', () => {
   const md5 = md5Of(content);

@@ -44,7 +44,7 @@ describe('a node that joins while everything runs', () => {
     ]);
     expect((await programs.dfs(['nodes'])).stdout).toContain('node-2');
     const [heading, row] = (await programs.dfs(['nodes', '--verbose'])).stdout.split('\n');
-    expect(heading).toMatch(/FREE +CACHED +PUBLIC ADDRESS +DATA +ID/);
+    expect(heading).toMatch(/FREE +CACHED +SERVES AT +REDIRECTED TO +DATA +ID/);
     expect(row).toContain(known[0]?.dataDir);
     expect(known[0]).toMatchObject({ cached: 0, cachedBlobs: 0 });
     await programs.waitForCopies(early, 2);

@@ -18,6 +18,7 @@ import {
 import { type ClusterKeyring, type Logger, ServerTls } from '@dfs/shared/cluster';
 import { plainAddress } from '@dfs/shared/serving';
 import express, { type NextFunction, type Request, type Response, type Router } from 'express';
+import { faultOfLocalRequest } from '../access/local-request.ts';
 import type { MetadataRepository } from '../metadata/metadata-repository.ts';
 import type { HeartbeatNodeDirectory } from './heartbeat-node-directory.ts';
 
@@ -155,7 +156,13 @@ function checkKey(
   request: Request,
   { keyring, onWrongKey }: Pick<ClusterServerDependencies, 'keyring' | 'onWrongKey'>,
 ): void {
-  if (keyring.current() === undefined) return;
+  if (keyring.current() === undefined) {
+    const fault = faultOfLocalRequest(request.headers);
+    if (fault === undefined) return;
+    throw new StoreError('forbidden', fault, {
+      hint: 'Give every program of the cluster a key, or the address http://127.0.0.1 of the master.',
+    });
+  }
   const given = keyOfHeaders(request.headers);
   if (given !== undefined && keyring.isOne(given)) return;
   if (given !== undefined) onWrongKey?.(plainAddress(request.socket.remoteAddress ?? ''));

@@ -107,6 +107,7 @@ export class StatusReader {
       name: node.name,
       url: node.url,
       ...(node.publicUrl === undefined ? {} : { publicUrl: node.publicUrl }),
+      ...listenerOf(node),
       ...(node.zone === undefined ? {} : { zone: node.zone }),
       state: node.state,
       capacity: node.capacityBytes,
@@ -215,3 +216,10 @@ export const rebalanceAnswerOf = (progress: RebalanceProgress): RebalanceAnswer 
   movedBytes: progress.movedBytes,
   spread: Math.round(progress.spread * 1_000) / 1_000,
 });
+
+/** At the host by which others reach the node. */
+function listenerOf({ told, publicUrl, url }: NodeSnapshot): { listenerUrl?: string } {
+  if (told?.publicPort === undefined) return {};
+  const { protocol, hostname } = new URL(publicUrl ?? url);
+  return { listenerUrl: `${protocol}//${hostname}:${told.publicPort}` };
+}
