@@ -17,12 +17,13 @@ import {
   type FrontServer,
   HttpExchange,
   type RequestCounter,
+  sendText,
   serveFile,
   type TrustedProxies,
 } from '@dfs/shared/serving';
 import type { FileBytes } from './file-bytes.ts';
 import type { Forwarder } from './forwarder.ts';
-import { greet, sendText } from './pages.ts';
+import { greet } from './pages.ts';
 import type { Permits } from './permits.ts';
 
 /** A reader that takes nothing for so long is cut off: people pause a video. */
@@ -104,7 +105,7 @@ class Edge {
         sendText(exchange, 'ok\n');
         return true;
       case 'GET /api/v1/health':
-        sendText(exchange, this.#health(), 'application/json; charset=utf-8');
+        sendText(exchange, this.#health(), { contentType: 'application/json; charset=utf-8' });
         return true;
       case 'GET /api/v1/logs':
         await this.#mustBeAdmin(exchange);

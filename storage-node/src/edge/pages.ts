@@ -1,4 +1,4 @@
-import type { HttpExchange } from '@dfs/shared/serving';
+import { escapeHtml, type HttpExchange, sendText } from '@dfs/shared/serving';
 
 /** `GET /` of a node: says who answers here. */
 export function greet(
@@ -13,7 +13,7 @@ export function greet(
     return;
   }
   exchange.response.setHeader('Content-Security-Policy', policy);
-  sendText(exchange, pageOf(name, version), 'text/html; charset=utf-8');
+  sendText(exchange, pageOf(name, version), { contentType: 'text/html; charset=utf-8' });
 }
 
 const policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -22,27 +22,3 @@ const pageOf = (name: string, version: string) =>
   `<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(name)}</title></head>
 <body><h1>${escapeHtml(name)}</h1><p>A node of dfs ${escapeHtml(version)}.</p>
 <ul><li><a href="/fs/">Files</a></li><li><a href="/api/v1/health">Health</a></li></ul></body></html>\n`;
-
-const escapes: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (sign) => escapes[sign] as string);
-
-export function sendText(
-  { response, id, isHead }: HttpExchange,
-  text: string,
-  contentType = 'text/plain; charset=utf-8',
-): void {
-  response.writeHead(200, {
-    'Content-Type': contentType,
-    'Content-Length': Buffer.byteLength(text),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    'X-Request-Id': id,
-  });
-  response.end(isHead ? undefined : text);
-}

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type FilePath, parentOf, rootPath, urlPathOf } from '@dfs/shared';
+import { escapeHtml } from '@dfs/shared/serving';
 import type { ListedEntry } from '../../metadata/metadata-repository.ts';
 import type { Usage } from '../../metadata/tree-changes.ts';
 
@@ -17,17 +18,6 @@ form { margin-top: 1.5rem }
 
 /** Lets the page's own style through and nothing else: no script, no frame, nothing from elsewhere. */
 export const pagePolicy = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`;
-
-const escapes: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-/** Text as it may stand between tags and in quoted attributes. */
-export const escapeHtml = (text: string) => text.replace(/[&<>"']/g, (c) => escapes[c] as string);
 
 /** A whole page around some HTML, of this server and in its style. */
 export const pageHead = (title: string) =>

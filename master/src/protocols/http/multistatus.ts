@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { errorBodyOf, httpStatusOf, StoreError } from '@dfs/shared';
-import { escapeHtml } from './listing-page.ts';
+import { escapeHtml } from '@dfs/shared/serving';
 
 /** One part of what was asked that failed. */
 export interface FailedPart {

@@ -1,5 +1,6 @@
+import { escapeHtml } from '@dfs/shared/serving';
 import type { Exchange } from '../http/exchange.ts';
-import { escapeHtml, pageHead, pagePolicy, pageTail } from '../http/listing-page.ts';
+import { pageHead, pagePolicy, pageTail } from '../http/listing-page.ts';
 import { varyOn } from '../http/send.ts';
 
 /** `GET /`: says what answers here. A page for people, a few lines for programs. */

@@ -1,3 +1,4 @@
+import { sendText } from '@dfs/shared/serving';
 import { type Request, type Response, Router } from 'express';
 import type { Metrics } from '../../metrics.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -32,7 +33,7 @@ export function pageRoutes(
     const exchange = exchangeOf(request);
     front.access.authorize(exchange.principal, 'admin');
     const { text, contentType } = await metrics.expose();
-    sendText(exchange, text, contentType);
+    sendText(exchange, text, { contentType });
   });
 
   // `OPTIONS *` asks about the server as a whole (RFC 9110 section 9.3.7).
@@ -45,19 +46,4 @@ export function pageRoutes(
     refuseMethod(response, request.method, 'GET, HEAD');
   });
   return router;
-}
-
-function sendText(
-  { response, id, isHead }: Exchange,
-  text: string,
-  contentType = 'text/plain; charset=utf-8',
-): void {
-  response.writeHead(200, {
-    'Content-Type': contentType,
-    'Content-Length': Buffer.byteLength(text),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    'X-Request-Id': id,
-  });
-  response.end(isHead ? undefined : text);
 }

@@ -1,4 +1,5 @@
 import { type CacheOutcome, StoreError } from '@dfs/shared';
+import { sendText } from '@dfs/shared/serving';
 import type { Request } from 'express';
 import {
   askedPriority,
@@ -11,7 +12,6 @@ import { checkServing, type Front } from '../http/front.ts';
 import { sendJson } from '../http/send.ts';
 import { ownNodeOf } from './information.ts';
 import { type QueryForm, readQueryForm } from './read-query-form.ts';
-import { sendText } from './send-text.ts';
 import { somewhere } from './somewhere.ts';
 
 /** `POST /api/v1/cache`: the node of this instance keeps a copy for readers; where there is none of its name, another one does. Answers a line that says what happens. */

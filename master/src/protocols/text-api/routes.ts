@@ -1,3 +1,4 @@
+import { sendText } from '@dfs/shared/serving';
 import { type Request, type Response, Router } from 'express';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front } from '../http/front.ts';
@@ -7,7 +8,6 @@ import { informationOf, readCount } from './information.ts';
 import { instancesOf } from './instances.ts';
 import { readQueryForm } from './read-query-form.ts';
 import { registration, registrationPath } from './registration.ts';
-import { sendText } from './send-text.ts';
 import { grantIpv4, presign, presignMount, revokeIpv4, revokeSignature } from './share-file.ts';
 import { somewhere } from './somewhere.ts';
 import { storeFile } from './store-file.ts';

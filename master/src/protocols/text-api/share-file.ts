@@ -1,9 +1,9 @@
 import { StoreError } from '@dfs/shared';
+import { sendText } from '@dfs/shared/serving';
 import { grantAddress, revokeGrant, revokeLink, shareLink } from '../../access/sharing.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { checkServing, type Front } from '../http/front.ts';
 import { parseReference } from './reference.ts';
-import { sendText } from './send-text.ts';
 import { somewhere } from './somewhere.ts';
 
 export const presignMount = '/api/v1/presign';

@@ -1,4 +1,5 @@
 import { baseNameOf, type FilePath, parseFilePath, StoreError } from '@dfs/shared';
+import { sendText } from '@dfs/shared/serving';
 import type { Request } from 'express';
 import type { StagedFile } from '../../files/file-types.ts';
 import { guessContentType } from '../http/content-type.ts';
@@ -8,7 +9,6 @@ import { checkServing, type Front } from '../http/front.ts';
 import { type FormFields, type FormFile, receiveForm, textsOf } from '../http/receive-form.ts';
 import { RequestBody } from '../http/request-body.ts';
 import { referenceOf } from './reference.ts';
-import { sendText } from './send-text.ts';
 import { somewhere } from './somewhere.ts';
 
 const missing = () => new StoreError('invalid-request', 'Missing Parameters');
