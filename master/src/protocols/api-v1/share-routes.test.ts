@@ -1,53 +1,23 @@
 import { once } from 'node:events';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { FilePath, GrantsAnswer, ShareAnswer } from '@dfs/shared';
-import { TrustedProxies } from '@dfs/shared/serving';
-import { FakeClock } from '@dfs/shared/testing';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { FilePath, ShareAnswer } from '@dfs/shared';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { deriveLinkKey, signLink } from '../../access/links.ts';
 import { TestPublicServer, testKey } from '../testing/test-public-server.ts';
+import { reasonOf, TestSharing } from './testing/test-sharing.ts';
 
-let server: TestPublicServer;
-let clock: FakeClock;
-
-beforeEach(async () => {
-  clock = new FakeClock();
-  server = await new TestPublicServer({
-    clock,
-    clusterKeyAlso: 'the key before',
-    proxies: TrustedProxies.of('loopback'),
-  }).start();
-  await server.files.add('/a b.txt', 'secret text');
-  await server.files.add('/other.txt', 'another secret');
-});
-afterEach(() => server.stop());
-
+const sharing = new TestSharing();
+const { ask, share, stranger } = sharing;
 const json = { 'Content-Type': 'application/json' };
-const ask = async (method: string, path: string, body?: unknown) => {
-  const answer = await server.fetch(path, {
-    method,
-    ...(body === undefined ? {} : { body: JSON.stringify(body), headers: json }),
-  });
-  return { status: answer.status, body: (await answer.json()) as never };
-};
-const share = async (more: object = {}, path = '/a%20b.txt'): Promise<ShareAnswer> => {
-  const { status, body } = await ask('POST', `/api/v1/shares${path}`, { seconds: 60, ...more });
-  expect(status).toBe(201);
-  return body;
-};
-/** As somebody without a key. */
-const stranger = (path: string, init: RequestInit = {}) =>
-  fetch(path.startsWith('http') ? path : `${server.url}${path}`, { redirect: 'manual', ...init });
-const reasonOf = async (answer: Response) => [
-  answer.status,
-  ((await answer.json()) as { error: { message: string } }).error.message,
-];
 
 describe('a signed link', () => {
   it('opens its file without a key, in part and as HEAD, too', async () => {
     const { url, expiresAt, path } = await share();
-    expect([path, expiresAt]).toEqual(['/a b.txt', new Date(clock.now() + 60_000).toISOString()]);
+    expect([path, expiresAt]).toEqual([
+      '/a b.txt',
+      new Date(sharing.clock.now() + 60_000).toISOString(),
+    ]);
     const answer = await stranger(url);
     expect([answer.status, await answer.text()]).toEqual([200, 'secret text']);
     expect(answer.headers.get('cache-control')).toBe('private, no-cache');
@@ -67,7 +37,7 @@ describe('a signed link', () => {
   });
 
   it('leads to the address by which it was asked for, or to the configured one', async () => {
-    expect((await share()).url).toMatch(`${server.url}/fs/a%20b.txt?signature=`);
+    expect((await share()).url).toMatch(`${sharing.server.url}/fs/a%20b.txt?signature=`);
     const proxied = await new TestPublicServer({
       config: { publicUrl: 'https://files.example/store' },
     }).start();
@@ -84,9 +54,9 @@ describe('a signed link', () => {
 
   it('opens nothing from its end on', async () => {
     const { url } = await share();
-    clock.advance(59_999);
+    sharing.clock.advance(59_999);
     expect((await stranger(url)).status).toBe(200);
-    clock.advance(1);
+    sharing.clock.advance(1);
     expect(await reasonOf(await stranger(url))).toEqual([401, 'The link has expired.']);
   });
 
@@ -102,7 +72,7 @@ describe('a signed link', () => {
     ]) {
       expect([path, ...(await reasonOf(await stranger(path)))]).toEqual([path, 401, denied]);
     }
-    await server.files.makeDirectory('/dir' as FilePath);
+    await sharing.server.files.makeDirectory('/dir' as FilePath);
     // No two of these tell a stranger what there is.
     for (const query of ['', `?signature=${signature}`, '?signature=none']) {
       const paths = ['/fs/other.txt', '/fs/dir', '/fs/nowhere'];
@@ -120,7 +90,7 @@ describe('a signed link', () => {
 
   it('opens the path alone, not the content by its id', async () => {
     const { signature } = await share();
-    const id = (await server.files.stat({ path: '/a b.txt' as FilePath })).file.id;
+    const id = (await sharing.server.files.stat({ path: '/a b.txt' as FilePath })).file.id;
     expect((await stranger(`/api/v1/files/${id}?signature=${signature}`)).status).toBe(401);
   });
 
@@ -132,31 +102,31 @@ describe('a signed link', () => {
       ...(method === 'PUT' ? { body: 'new' } : {}),
     });
     expect(answer.status).toBe(401);
-    expect(server.files.bytesAt('/a b.txt')?.toString()).toBe('secret text');
-    expect(server.files.bytesAt('/taken.txt')).toBeUndefined();
+    expect(sharing.server.files.bytesAt('/a b.txt')?.toString()).toBe('secret text');
+    expect(sharing.server.files.bytesAt('/taken.txt')).toBeUndefined();
   });
 
   it('does not open another content under its name, unless it follows the name', async () => {
     const bound = await share();
     const following = await share({ follow: true });
-    await server.files.add('/a b.txt', 'a new secret');
+    await sharing.server.files.add('/a b.txt', 'a new secret');
     expect(await reasonOf(await stranger(bound.url))).toEqual([
       401,
       'The link is of a content that was replaced since.',
     ]);
     expect(await (await stranger(following.url)).text()).toBe('a new secret');
-    await server.files.remove('/a b.txt' as FilePath);
+    await sharing.server.files.remove('/a b.txt' as FilePath);
     // Whoever has a link knows that there was a file.
     expect((await stranger(following.url)).status).toBe(404);
   });
 
   it('of the key before counts while that is accepted, and no other', async () => {
     const path = '/a b.txt' as FilePath;
-    const { file } = await server.files.stat({ path });
+    const { file } = await sharing.server.files.stat({ path });
     const claims = {
       fileId: file.id,
-      issuedAtMs: clock.now(),
-      expiresAtMs: clock.now() + 60_000,
+      issuedAtMs: sharing.clock.now(),
+      expiresAtMs: sharing.clock.now() + 60_000,
       isDownload: false,
       followsName: false,
     };
@@ -170,9 +140,9 @@ describe('a signed link', () => {
   });
 
   it('does not send anybody to a node, where it could not be revoked', async () => {
-    server.files.nodeUrl = 'http://127.0.0.1:1';
+    sharing.server.files.nodeUrl = 'http://127.0.0.1:1';
     const { url } = await share();
-    expect((await server.fetch('/fs/a%20b.txt?redirect=1')).status).toBe(307);
+    expect((await sharing.server.fetch('/fs/a%20b.txt?redirect=1')).status).toBe(307);
     expect((await stranger(`${url}&redirect=1`)).status).toBe(200);
   });
 
@@ -184,9 +154,9 @@ describe('a signed link', () => {
       expect([seconds, (await post('/other.txt', { seconds })).status]).toEqual([seconds, 400]);
     }
     expect((await post('/nowhere', { seconds: 1 })).status).toBe(404);
-    await server.files.makeDirectory('/dir' as FilePath);
+    await sharing.server.files.makeDirectory('/dir' as FilePath);
     expect((await post('/dir', { seconds: 1 })).status).toBe(409);
-    await server.files.setVisibility('/other.txt' as FilePath, 'public');
+    await sharing.server.files.setVisibility('/other.txt' as FilePath, 'public');
     expect(await post('/other.txt', { seconds: 1 })).toMatchObject({
       status: 409,
       body: { error: { message: '/other.txt is public: anyone can read it without this.' } },
@@ -236,7 +206,7 @@ describe('revoking', () => {
     const later = await share();
     expect((await stranger(later.url)).status).toBe(200);
     expect(later.signature).not.toBe(links[0]?.signature);
-    clock.advance(60_000);
+    sharing.clock.advance(60_000);
     expect((await stranger(later.url)).status).toBe(401);
   });
 
@@ -253,19 +223,19 @@ describe('revoking', () => {
 
   it('is not undone by a clock that was ahead: its links do not count before their time, and it lengthens no later ones', async () => {
     const day = 86_400_000;
-    const nowMs = clock.now();
-    clock.set(nowMs + day);
+    const nowMs = sharing.clock.now();
+    sharing.clock.set(nowMs + day);
     const early = await share({ seconds: 60 });
-    clock.set(nowMs);
+    sharing.clock.set(nowMs);
     expect(await reasonOf(await stranger(early.url))).toEqual([
       401,
       'The link does not count yet.',
     ]);
     await ask('DELETE', '/api/v1/shares/a%20b.txt');
     expect(Date.parse((await share({ seconds: 60 })).expiresAt)).toBe(nowMs + 60_000);
-    clock.set(nowMs + day);
+    sharing.clock.set(nowMs + day);
     await ask('DELETE', '/api/v1/shares/a%20b.txt');
-    clock.set(nowMs);
+    sharing.clock.set(nowMs);
     expect(await ask('POST', '/api/v1/shares/a%20b.txt', { seconds: 60 })).toMatchObject({
       status: 409,
       body: { error: { message: expect.stringContaining('by a clock that was ahead') } },
@@ -274,25 +244,25 @@ describe('revoking', () => {
 
   it('all of a path takes links that follow it, also when its content was replaced or is gone', async () => {
     const { url } = await share({ follow: true });
-    await server.files.add('/a b.txt', 'a new secret');
+    await sharing.server.files.add('/a b.txt', 'a new secret');
     await ask('DELETE', '/api/v1/shares/a%20b.txt');
     expect((await stranger(url)).status).toBe(401);
     const { url: other } = await share({ follow: true }, '/other.txt');
-    await server.files.remove('/other.txt' as FilePath);
+    await sharing.server.files.remove('/other.txt' as FilePath);
     expect((await ask('DELETE', '/api/v1/shares/other.txt')).status).toBe(404);
-    await server.files.add('/other.txt', 'back again');
+    await sharing.server.files.add('/other.txt', 'back again');
     expect((await stranger(other)).status).toBe(401);
   });
 
   it('all of a file takes links of its content that had another path', async () => {
     const { url } = await share();
-    await server.files.move({
+    await sharing.server.files.move({
       from: '/a b.txt' as FilePath,
       to: '/moved' as FilePath,
       overwrite: false,
     });
     await ask('DELETE', '/api/v1/shares/moved');
-    await server.files.move({
+    await sharing.server.files.move({
       from: '/moved' as FilePath,
       to: '/a b.txt' as FilePath,
       overwrite: false,
@@ -302,7 +272,7 @@ describe('revoking', () => {
 
   it('knows a link by its path, too, and refuses what is none', async () => {
     const { signature, url } = await share({ follow: true });
-    await server.files.add('/a b.txt', 'replaced');
+    await sharing.server.files.add('/a b.txt', 'replaced');
     const revoke = (query: string) => ask('DELETE', `/api/v1/shares?${query}`);
     expect((await revoke(`signature=${signature}&path=/other.txt`)).status).toBe(404);
     expect((await revoke('signature=nonsense')).status).toBe(400);
@@ -333,7 +303,7 @@ describe('a download that runs', () => {
   };
 
   it('under a link is cut when that is revoked, and reads no more from its source', async () => {
-    await server.files.add('/big', bytes);
+    await sharing.server.files.add('/big', bytes);
     const { url, signature } = await share({}, '/big');
     const other = await share({ download: true }, '/big');
     const [cut, kept] = [await begin(url), await begin(other.url)];
@@ -342,25 +312,25 @@ describe('a download that runs', () => {
     await expect(lengthOf(cut)).rejects.toThrow(/aborted/);
     expect(await lengthOf(kept)).toBe(bytes.length);
     await expect
-      .poll(() => server.files.opened.map((each) => each.bytes.destroyed))
+      .poll(() => sharing.server.files.opened.map((each) => each.bytes.destroyed))
       .toEqual([true, true]);
     const again = await ask('DELETE', `/api/v1/shares?signature=${other.signature}`);
     expect(again.body).toEqual({ grants: 0, cut: 0 });
   });
 
   it('under a grant is cut when that is taken back', async () => {
-    await server.files.add('/big', bytes);
+    await sharing.server.files.add('/big', bytes);
     await ask('POST', '/api/v1/grants/big', { network: '127.0.0.1', seconds: 60 });
-    const cut = await begin(`${server.url}/fs/big`);
+    const cut = await begin(`${sharing.server.url}/fs/big`);
     const { body } = await ask('DELETE', '/api/v1/grants/big?network=127.0.0.1');
     expect(body).toEqual({ grants: 1, cut: 1 });
     await expect(lengthOf(cut)).rejects.toThrow(/aborted/);
   });
 
   it('is cut by a revocation that came between its judgement and its beginning', async () => {
-    await server.files.add('/big', bytes);
+    await sharing.server.files.add('/big', bytes);
     const { url, signature } = await share({}, '/big');
-    const { rights } = server;
+    const { rights } = sharing.server;
     const revocationsOf = rights.revocationsOf.bind(rights);
     // The answer is as it was before, and comes after the revocation.
     rights.revocationsOf = async (subjects) => {
@@ -374,9 +344,9 @@ describe('a download that runs', () => {
   });
 
   it('is forgotten when its reader left before it began', async () => {
-    await server.files.add('/big', bytes);
+    await sharing.server.files.add('/big', bytes);
     const { url, signature } = await share({}, '/big');
-    const { rights } = server;
+    const { rights } = sharing.server;
     const revocationsOf = rights.revocationsOf.bind(rights);
     const request = httpGet(url).on('error', () => undefined);
     rights.revocationsOf = async (subjects) => {
@@ -388,125 +358,27 @@ describe('a download that runs', () => {
       return await revocationsOf(subjects);
     };
     await expect
-      .poll(() => JSON.stringify(server.lines))
+      .poll(() => JSON.stringify(sharing.server.lines))
       .toMatch(/"path":"\/fs\/big","status":(?:499|200)/);
     const { body } = await ask('DELETE', `/api/v1/shares?signature=${signature}`);
     expect(body).toEqual({ grants: 0, cut: 0 });
   });
 
   it('goes on when its time is over', async () => {
-    await server.files.add('/big', bytes);
+    await sharing.server.files.add('/big', bytes);
     const { url } = await share({}, '/big');
     await ask('POST', '/api/v1/grants/big', { network: '127.0.0.1', seconds: 60 });
-    const both = [await begin(url), await begin(`${server.url}/fs/big`)];
-    clock.advance(120_000);
+    const both = [await begin(url), await begin(`${sharing.server.url}/fs/big`)];
+    sharing.clock.advance(120_000);
     expect(await Promise.all(both.map(lengthOf))).toEqual([bytes.length, bytes.length]);
     expect((await stranger(url)).status).toBe(401);
     expect((await stranger('/fs/big')).status).toBe(401);
   });
 });
 
-describe('an address grant', () => {
-  const grant = (body: object, path = '/a%20b.txt') =>
-    ask('POST', `/api/v1/grants${path}`, { seconds: 60, ...body });
-
-  it.each(['127.0.0.1', '127.0.0.0/8', '::ffff:127.0.0.1', '0.0.0.0/0'])(
-    'for %s opens the file to this machine, wherever it is moved, and no other file',
-    async (network) => {
-      expect((await grant({ network })).status).toBe(201);
-      expect(await (await stranger('/fs/a%20b.txt')).text()).toBe('secret text');
-      const id = (await server.files.stat({ path: '/a b.txt' as FilePath })).file.id;
-      expect((await stranger(`/api/v1/files/${id}`)).status).toBe(200);
-      expect((await stranger('/fs/other.txt')).status).toBe(401);
-      expect((await stranger('/fs/a%20b.txt', { method: 'DELETE' })).status).toBe(401);
-      await server.files.move({
-        from: '/a b.txt' as FilePath,
-        to: '/moved' as FilePath,
-        overwrite: false,
-      });
-      expect((await stranger('/fs/moved')).status).toBe(200);
-      await server.files.add('/moved', 'a new secret');
-      expect((await stranger('/fs/moved')).status).toBe(401);
-    },
-  );
-
-  it.each(['172.17.0.1', '10.0.0.0/8', '2001:db8::/64'])(
-    'for %s opens it to who is there alone',
-    async (network) => {
-      expect((await grant({ network })).status).toBe(201);
-      expect((await stranger('/fs/a%20b.txt')).status).toBe(401);
-      // By a proxy that is trusted.
-      const from = async (client: string) =>
-        (await stranger('/fs/a%20b.txt', { headers: { 'X-Forwarded-For': client } })).status;
-      const inside = network.replace(/\/.*/, '').replace(/::$/, '::7').replace('.0.0.0', '.9.9.9');
-      expect(await from(inside)).toBe(200);
-      expect(await from('192.0.2.1')).toBe(401);
-    },
-  );
-
-  it('ends with its time, or when it is taken back', async () => {
-    await grant({ network: '127.0.0.1' });
-    await grant({ network: '127.0.0.0/8' }, '/other.txt');
-    expect((await ask('DELETE', '/api/v1/grants/other.txt?network=10.0.0.0/8')).body).toEqual({
-      grants: 0,
-      cut: 0,
-    });
-    expect((await stranger('/fs/other.txt')).status).toBe(200);
-    await ask('DELETE', '/api/v1/grants/other.txt?network=127.0.0.0/8');
-    expect((await stranger('/fs/other.txt')).status).toBe(401);
-    clock.advance(59_999);
-    expect((await stranger('/fs/a%20b.txt')).status).toBe(200);
-    clock.advance(1);
-    expect((await stranger('/fs/a%20b.txt')).status).toBe(401);
-  });
-
-  it('is taken back with its path also when the content was replaced and comes back', async () => {
-    await grant({ network: '127.0.0.1' });
-    await server.files.add('/a b.txt', 'a new secret');
-    expect((await ask('DELETE', '/api/v1/grants/a%20b.txt')).body).toMatchObject({ grants: 1 });
-    expect(server.rights.grants.size).toBe(0);
-  });
-
-  it('is listed while it holds, by where it was made', async () => {
-    await server.files.add('/dir/x', 'x');
-    await grant({ network: '10.1.2.3/8' });
-    await grant({ network: '2001:db8::1', seconds: 600 }, '/dir/x');
-    const list = async (path: string): Promise<GrantsAnswer> => (await ask('GET', path)).body;
-    const createdAt = new Date(clock.now()).toISOString();
-    expect(await list('/api/v1/grants/')).toEqual({
-      grants: [
-        {
-          path: '/a b.txt',
-          network: '10.0.0.0/8',
-          createdBy: 'admin',
-          createdAt,
-          expiresAt: new Date(clock.now() + 60_000).toISOString(),
-        },
-        expect.objectContaining({ path: '/dir/x', network: '2001:db8::1/128' }),
-      ],
-    });
-    expect((await list('/api/v1/grants/dir')).grants).toHaveLength(1);
-    const { grants, next } = await list('/api/v1/grants?limit=1');
-    expect(grants.map(({ path }) => path)).toEqual(['/a b.txt']);
-    const rest = await list(`/api/v1/grants?limit=1&after=${next}`);
-    expect(rest.grants.map(({ path }) => path)).toEqual(['/dir/x']);
-    clock.advance(60_000);
-    expect((await list('/api/v1/grants')).grants.map(({ path }) => path)).toEqual(['/dir/x']);
-    expect((await stranger('/api/v1/grants')).status).toBe(401);
-  });
-
-  it.each([
-    ['no network', { network: undefined }, 400],
-    ['a name', { network: 'example.com' }, 400],
-    ['too long a time', { network: '10.0.0.1', seconds: 1e9 }, 400],
-  ])('is refused with %s', async (_name, body, status) => {
-    expect((await grant(body)).status).toBe(status);
-  });
-});
-
 describe('an access key', () => {
   const asks = async (key: string, method: string, path: string, body?: unknown) => {
-    const answer = await fetch(`${server.url}${path}`, {
+    const answer = await fetch(`${sharing.server.url}${path}`, {
       method,
       headers: { ...json, 'SHARD-KEY': key },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -514,11 +386,11 @@ describe('an access key', () => {
     return { status: answer.status, body: (await answer.json()) as never };
   };
   beforeEach(async () => {
-    await server.files.add('/team/x', 'of the team');
+    await sharing.server.files.add('/team/x', 'of the team');
   });
 
   it('shares and takes back inside its prefix when its role lets it write', async () => {
-    const key = await server.keyFor('write', '/team');
+    const key = await sharing.server.keyFor('write', '/team');
     const { status, body } = await asks(key, 'POST', '/api/v1/shares/team/x', { seconds: 60 });
     const { url, signature } = body as ShareAnswer;
     expect(status).toBe(201);
@@ -546,7 +418,7 @@ describe('an access key', () => {
     ['read', '/', '/team/x'],
     ['write', '/tea', '/team/x'],
   ] as const)('of role %s and prefix %s does not share %s', async (role, prefix, path) => {
-    const key = await server.keyFor(role, prefix);
+    const key = await sharing.server.keyFor(role, prefix);
     const { signature, url } = await share({}, path);
     const network = { network: '127.0.0.1', seconds: 60 };
     const answers = await Promise.all([
@@ -565,7 +437,7 @@ describe('an access key', () => {
   });
 
   it('that does not reach so far reads what a link or a grant opens to anybody', async () => {
-    const key = await server.keyFor('read', '/team');
+    const key = await sharing.server.keyFor('read', '/team');
     const headers = { 'SHARD-KEY': key };
     const { url } = await share();
     expect((await stranger('/fs/a%20b.txt', { headers })).status).toBe(403);
@@ -581,17 +453,17 @@ describe('the log', () => {
     await stranger(`/fs/other.txt?signature=${signature}`);
     await stranger(`/fs/other.txt?signature=${bad}`);
     await stranger(`${url}&%`);
-    await server.raw(`GET /fs/a%20b.txt?signature=${signature}#x`, { key: null });
-    await server.raw(`GET /fs/ä?signature=${signature}`, { key: null });
+    await sharing.server.raw(`GET /fs/a%20b.txt?signature=${signature}#x`, { key: null });
+    await sharing.server.raw(`GET /fs/ä?signature=${signature}`, { key: null });
     await stranger('/fs/other.txt', { headers: { 'SHARD-KEY': `${testKey} and more` } });
     await ask('DELETE', `/api/v1/shares?signature=${bad}`);
     await ask('DELETE', `/api/v1/shares?signature=${signature}`);
     await ask('PUT', `/api/v1/shares?signature=${signature}`);
-    server.files.faults.open = new Error('broken') as never;
+    sharing.server.files.faults.open = new Error('broken') as never;
     await stranger((await share()).url);
     await turn();
-    const text = JSON.stringify(server.lines);
-    expect(server.lines.length).toBeGreaterThan(10);
+    const text = JSON.stringify(sharing.server.lines);
+    expect(sharing.server.lines.length).toBeGreaterThan(10);
     expect(text).not.toContain(signature.slice(0, 20));
     expect(text).not.toContain(testKey);
   });
