@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { inNewDirectory, runAsProgram, sayAs } from './bench-program.ts';
 import { type Cluster, startCluster } from './cluster.ts';
 import { HealLoad } from './heal-load.ts';
 import { currentCommit, resultsDirectory } from './results.ts';
@@ -59,9 +60,7 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  await mkdir(values.dir, { recursive: true });
-  const directory = await mkdtemp(join(values.dir, 'dfs-heal-'));
-  try {
+  return inNewDirectory(values.dir, 'heal', async (directory) => {
     const report = await measure(directory, {
       files: Number(values.files),
       sizeBytes: Number(values.kib) * 1024,
@@ -75,9 +74,7 @@ async function main(argv: string[]): Promise<number> {
     await writeFile(join(resultsDirectory, name), text);
     process.stdout.write(values.json ? text : `\n${textOf(report)}`);
     return report.isMet ? 0 : 1;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 interface HealOptions {
@@ -186,7 +183,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<numbe
 }
 
 const seconds = (ms: number) => Math.round(ms / 10) / 100;
-const say = (line: string) => process.stderr.write(`heal: ${line}\n`);
+const say = sayAs('heal');
 
 function textOf(report: HealReport): string {
   const { settings, isMet } = report;
@@ -203,12 +200,4 @@ function textOf(report: HealReport): string {
   ].join('\n');
 }
 
-main(process.argv.slice(2)).then(
-  (exitCode) => {
-    process.exitCode = exitCode;
-  },
-  (error: Error) => {
-    process.stderr.write(`heal: ${error.message}\n`);
-    process.exitCode = 1;
-  },
-);
+runAsProgram('heal', main);

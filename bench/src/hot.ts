@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startBareServer } from './bare-reference.ts';
+import { inNewDirectory, runAsProgram, sayAs } from './bench-program.ts';
 import { type Cluster, type ClusterNode, startCluster } from './cluster.ts';
 import type { LoadJob, LoadResult, LoadTarget } from './load-messages.ts';
 import { LoadProcess } from './load-process.ts';
@@ -67,32 +68,34 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  await mkdir(values.dir, { recursive: true });
-  const directory = await mkdtemp(join(values.dir, 'dfs-hot-'));
-  const load = new LoadProcess();
-  try {
-    const settings = {
-      clients: Number(values.clients),
-      seconds: Number(values.seconds),
-      rounds: Number(values.rounds),
-      largeMib: Number(values['large-mib']),
-    };
-    const startedAt = new Date().toISOString();
-    const rows = [
-      ...(await measureWithout(join(directory, 'without'), load, settings)),
-      ...(await measureWith(join(directory, 'with'), load, settings)),
-    ];
-    const machine = { processors: cpus().length, processor: cpus()[0]?.model.trim() ?? 'unknown' };
-    const report = { startedAt, commit: await currentCommit(), machine, settings, rows };
-    const text = `${JSON.stringify(report, undefined, 2)}\n`;
-    await mkdir(resultsDirectory, { recursive: true });
-    await writeFile(join(resultsDirectory, `hot-${startedAt.replaceAll(':', '-')}.json`), text);
-    process.stdout.write(values.json ? text : `\n${textOfRows(rows)}`);
-    return rows.every((row) => row.isMet) ? 0 : 1;
-  } finally {
-    await load.stop();
-    await rm(directory, { recursive: true, force: true });
-  }
+  return inNewDirectory(values.dir, 'hot', async (directory) => {
+    const load = new LoadProcess();
+    try {
+      const settings = {
+        clients: Number(values.clients),
+        seconds: Number(values.seconds),
+        rounds: Number(values.rounds),
+        largeMib: Number(values['large-mib']),
+      };
+      const startedAt = new Date().toISOString();
+      const rows = [
+        ...(await measureWithout(join(directory, 'without'), load, settings)),
+        ...(await measureWith(join(directory, 'with'), load, settings)),
+      ];
+      const machine = {
+        processors: cpus().length,
+        processor: cpus()[0]?.model.trim() ?? 'unknown',
+      };
+      const report = { startedAt, commit: await currentCommit(), machine, settings, rows };
+      const text = `${JSON.stringify(report, undefined, 2)}\n`;
+      await mkdir(resultsDirectory, { recursive: true });
+      await writeFile(join(resultsDirectory, `hot-${startedAt.replaceAll(':', '-')}.json`), text);
+      process.stdout.write(values.json ? text : `\n${textOfRows(rows)}`);
+      return rows.every((row) => row.isMet) ? 0 : 1;
+    } finally {
+      await load.stop();
+    }
+  });
 }
 
 /** For comparison: no bound, since one node does all. */
@@ -281,14 +284,6 @@ const shareRow = (title: string, bytes: number, even: number, bound?: Bound) =>
 
 const perSecond = ({ requests, elapsedMs }: LoadResult) => requests / (elapsedMs / 1_000);
 const mibPerSecond = ({ bytes, elapsedMs }: LoadResult) => bytes / 2 ** 20 / (elapsedMs / 1_000);
-const say = (line: string) => process.stderr.write(`hot: ${line}\n`);
+const say = sayAs('hot');
 
-main(process.argv.slice(2)).then(
-  (exitCode) => {
-    process.exitCode = exitCode;
-  },
-  (error: Error) => {
-    process.stderr.write(`hot: ${error.message}\n`);
-    process.exitCode = 1;
-  },
-);
+runAsProgram('hot', main);

@@ -1,3 +1,4 @@
+import { runAsProgram } from './bench-program.ts';
 import { runBench } from './bench-run.ts';
 import { cases } from './cases.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
@@ -32,12 +33,4 @@ function render(report: BenchReport, format: BenchOptions['format']): string {
   }
 }
 
-main(process.argv.slice(2)).then(
-  (exitCode) => {
-    process.exitCode = exitCode;
-  },
-  (error: Error) => {
-    process.stderr.write(`bench: ${error.message}\n`);
-    process.exitCode = 1;
-  },
-);
+runAsProgram('bench', main);

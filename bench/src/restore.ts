@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { inNewDirectory, runAsProgram, sayAs } from './bench-program.ts';
 import { endProcess } from './child-process.ts';
 import { type Cluster, cleanEnvironment, dfsCommand, startCluster } from './cluster.ts';
 import { currentCommit, resultsDirectory } from './results.ts';
@@ -56,9 +57,7 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  await mkdir(values.dir, { recursive: true });
-  const directory = await mkdtemp(join(values.dir, 'dfs-restore-'));
-  try {
+  return inNewDirectory(values.dir, 'restore', async (directory) => {
     const outcome = await measure(directory, {
       files: Number(values.files),
       copies: Number(values.copies),
@@ -80,9 +79,7 @@ async function main(argv: string[]): Promise<number> {
         : `${outcome.files} files restored in ${outcome.seconds} s from ${outcome.base}: ${outcome.filesPerSecond} files/s; ${outcome.differences} differences\n`,
     );
     return outcome.differences === 0 ? 0 : 1;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 async function measure(
@@ -259,16 +256,6 @@ async function textOf(answer: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-const say = (line: string) => void process.stderr.write(`${line}\n`);
+const say = sayAs('restore');
 
-main(process.argv.slice(2)).then(
-  (exitCode) => {
-    agent.destroy();
-    process.exitCode = exitCode;
-  },
-  (error: Error) => {
-    agent.destroy();
-    process.stderr.write(`bench: ${error.message}\n`);
-    process.exitCode = 1;
-  },
-);
+runAsProgram('restore', (argv) => main(argv).finally(() => agent.destroy()));

@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { inNewDirectory, runAsProgram, sayAs } from './bench-program.ts';
 import { startCluster } from './cluster.ts';
 import { currentCommit, resultsDirectory } from './results.ts';
 import { measureListing } from './tree-listing.ts';
@@ -32,9 +33,7 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(usage);
     return 0;
   }
-  await mkdir(values.dir, { recursive: true });
-  const directory = await mkdtemp(join(values.dir, 'dfs-tree-'));
-  try {
+  return inNewDirectory(values.dir, 'tree', async (directory) => {
     const settings = { files: Number(values.files), rounds: Number(values.rounds) };
     const startedAt = new Date().toISOString();
     const rows = await measure(directory, settings);
@@ -45,9 +44,7 @@ async function main(argv: string[]): Promise<number> {
     await writeFile(join(resultsDirectory, `tree-${startedAt.replaceAll(':', '-')}.json`), text);
     process.stdout.write(values.json ? text : `\n${textOfRows(rows)}`);
     return rows.every((row) => row.isMet) ? 0 : 1;
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }
 
 async function measure(
@@ -70,14 +67,6 @@ async function measure(
   }
 }
 
-const say = (line: string) => process.stderr.write(`tree: ${line}\n`);
+const say = sayAs('tree');
 
-main(process.argv.slice(2)).then(
-  (exitCode) => {
-    process.exitCode = exitCode;
-  },
-  (error: Error) => {
-    process.stderr.write(`tree: ${error.message}\n`);
-    process.exitCode = 1;
-  },
-);
+runAsProgram('tree', main);
