@@ -30,7 +30,7 @@ export interface AddressGrant {
 
 /** Links of this subject that were issued before a time count no more. */
 export interface LinkRevocation {
-  /** `s:<SHA-256 of the signature, hex>` or `f:<file id>` for every link of a content. */
+  /** `s:<SHA-256 of the signature, hex>` for one link, `p:<SHA-256 of the path, hex>` for every link to a path, `f:<file id>` for every link of a content. */
   readonly subject: string;
   readonly issuedBeforeMs: number;
   /** From then on no link of the subject can be valid, and the row is not needed any more. */
