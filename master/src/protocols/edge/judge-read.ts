@@ -7,7 +7,7 @@ import {
 } from '@dfs/shared';
 import { parseTarget } from '@dfs/shared/serving';
 import type { FileRef } from '../../files/file-types.ts';
-import { checkServing, type Front, filesMount } from '../http/front.ts';
+import { byIdMount, checkServing, type Front, filesMount } from '../http/front.ts';
 import { isDownloadBy } from '../http/get-file.ts';
 import { findReadable, type ReadableFile } from '../http/lookup.ts';
 import { readMounts } from '../text-api/read-file.ts';
@@ -64,7 +64,6 @@ interface Read {
 
 const isByName = ({ ref, shown }: Read) => 'path' in ref && shown === undefined;
 
-const byIdMount = '/api/v1/files/';
 const forward: ReadAnswer = { kind: 'forward' };
 
 async function permitOf(

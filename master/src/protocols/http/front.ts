@@ -99,6 +99,8 @@ export interface Front {
 }
 
 export const filesMount = '/fs';
+/** What follows is the id of a content. */
+export const byIdMount = '/api/v1/files/';
 
 /** The path in the tree that a request under a mount such as `/fs` names. Rejects with `invalid-path`. */
 export const pathUnder = (mount: string, exchange: Exchange) =>

@@ -1,11 +1,9 @@
 import { parseFileId, StoreError } from '@dfs/shared';
 import { readFile, readMounts } from '../text-api/read-file.ts';
 import type { Exchange } from './exchange.ts';
-import { type Front, filesMount, pathUnder } from './front.ts';
+import { byIdMount, type Front, filesMount, pathUnder } from './front.ts';
 import { getFile } from './get-file.ts';
 import { putFile } from './put-file.ts';
-
-const byIdMount = '/api/v1/files/';
 
 /** What an exchange is, if it is about the bytes of one file. */
 export type FileBytesRequest = 'get' | 'get-by-id' | 'put' | 'stream' | 'download' | undefined;
