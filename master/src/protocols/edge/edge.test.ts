@@ -1,3 +1,4 @@
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FilePath, systemClock } from '@dfs/shared';
 import { ClusterKeyring, createLogger, listen } from '@dfs/shared/cluster';
@@ -62,9 +63,13 @@ const read = (target: string, more: object = {}) =>
   ask('reads', { method: 'GET', target, headers: {}, clientAddress: '192.0.2.7', ...more });
 const withKey = (key: string) => ({ headers: { 'shard-key': key } });
 
-const passedOn = (requestLine: string, headers: readonly string[], body = '') =>
+const passedOn = (
+  requestLine: string,
+  headers: readonly string[],
+  { body = '', to = port }: { readonly body?: string; readonly to?: number } = {},
+) =>
   sendRaw(
-    port,
+    to,
     [
       `${requestLine} HTTP/1.1`,
       'Host: files.example',
@@ -196,6 +201,19 @@ describe('a grant', () => {
     expect((await ask('openings', question)).body).toEqual({ isOpen: false });
     expect((await read('/fs/private.txt')).body.kind).toBe('forward');
   });
+
+  it('is not relied on for longer than it lasts', async () => {
+    const fileId = (await read('/fs/private.txt', withKey(testKey))).body.file.id;
+    await front.rights.addGrant({
+      ...{ id: 'a-short-grant', fileId, path: '/private.txt' as FilePath },
+      ...{ network: '192.0.2.0/24', createdBy: 'admin', createdAtMs: 0 },
+      expiresAtMs: Date.now() + 9_000,
+    });
+    const { opening, validForMs } = (await read('/fs/private.txt')).body;
+    await front.rights.removeGrants({ fileId });
+    expect(opening).toMatchObject({ kind: 'grant' });
+    expect(validForMs).toBeLessThanOrEqual(9_000);
+  });
 });
 
 describe('a node that asks for a judgement', () => {
@@ -214,7 +232,9 @@ describe('a request that a node passes on', () => {
   it('is answered as at the public port', async () => {
     const key = `SHARD-KEY: ${testKey}`;
     expect((await passedOn('GET /fs/private.txt', [key])).body.toString()).toBe('mine');
-    const stored = await passedOn('PUT /fs/new.txt', [key, 'Content-Length: 3'], 'new');
+    const stored = await passedOn('PUT /fs/new.txt', [key, 'Content-Length: 3'], {
+      body: 'new',
+    });
     expect(stored.status).toBe(201);
     expect((await passedOn('GET /fs/new.txt', [key])).body.toString()).toBe('new');
   });
@@ -223,6 +243,29 @@ describe('a request that a node passes on', () => {
     expect((await passedOn('GET /fs/private.txt', [])).status).toBe(401);
     expect((await passedOn('GET /fs/private.txt', ['SHARD-KEY: wrong'])).status).toBe(401);
     expect((await passedOn('DELETE /fs/private.txt', [])).status).toBe(401);
+  });
+
+  it('comes without what the node added', async () => {
+    const seen: string[][] = [];
+    const take = forwardedTo(
+      {
+        take: ({ request, response }) => {
+          seen.push(Object.keys(request.headers), request.rawHeaders);
+          response.end();
+        },
+      },
+      ClusterKeyring.of(testKey),
+    );
+    const server = createServer((request, response) => take(request, response, false));
+    await listen(server, { host: '127.0.0.1', port: 0 });
+    await passedOn('GET /fs/private.txt', ['X-Own: 1', 'Connection: close'], {
+      to: (server.address() as AddressInfo).port,
+    });
+    await new Promise((resolve) => server.close(resolve));
+    expect(seen).toEqual([
+      ['host', 'x-own', 'connection'],
+      ['Host', 'files.example', 'X-Own', '1', 'Connection', 'close'],
+    ]);
   });
 
   it('does not reach what is for nodes', async () => {
