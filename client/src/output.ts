@@ -38,6 +38,18 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/**
+ * The answers about the things that words of the command line name, of which some may have failed: nothing for none, the answer itself where one word named one thing, else
+ * an array. A pattern that names several things has its array also when one answer is left.
+ */
+export function printJsonAnswers(
+  answers: readonly unknown[],
+  { words, sources }: { readonly words: readonly string[]; readonly sources: readonly unknown[] },
+): void {
+  if (answers.length === 0) return;
+  printJson(words.length === 1 && sources.length === 1 ? answers[0] : answers);
+}
+
 /** Values as one JSON array, written as they come. */
 export class JsonList {
   readonly #lines = new Lines();

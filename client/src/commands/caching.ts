@@ -2,7 +2,7 @@ import { type CacheOrder, type CacheOutcome, type NodeName, StoreError } from '@
 import type { StoreApi } from '../api.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { Failures, namedInMessages, reasonOf, ToldFailure } from '../messages.ts';
-import { bytesText, print, printJson, printTable } from '../output.ts';
+import { bytesText, print, printJson, printJsonAnswers, printTable } from '../output.ts';
 import { allSources } from '../remote-paths/sources.ts';
 import { Caches, DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
@@ -59,7 +59,7 @@ export async function cachePaths(
       failed(text, error);
     }
   }
-  if (options.json && all.length > 0) printJson(words.length === 1 ? (all[0] ?? all) : all);
+  if (options.json) printJsonAnswers(all, { words, sources });
   failures.end();
   const isAnyFailed = all.some(({ nodes }) => nodes.some(({ outcome }) => outcome === 'failed'));
   if (isAnyFailed) throw new ToldFailure(exitCodes.unavailable);

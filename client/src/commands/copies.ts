@@ -1,6 +1,6 @@
 import { StoreError } from '@dfs/shared';
 import { Failures, namedInMessages, reasonOf } from '../messages.ts';
-import { print, printJson } from '../output.ts';
+import { print, printJsonAnswers } from '../output.ts';
 import { allSources } from '../remote-paths/sources.ts';
 import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
@@ -33,9 +33,7 @@ export async function setCopies(
       failed(text, error);
     }
   }
-  if (options.json && answers.length > 0) {
-    printJson(words.length === 1 && answers.length === 1 ? answers[0] : answers);
-  }
+  if (options.json) printJsonAnswers(answers, { words, sources });
   failures.end();
 }
 

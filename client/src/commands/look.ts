@@ -7,7 +7,15 @@ import {
 } from '@dfs/shared';
 import { linesOf } from '../lines.ts';
 import { Failures, namedInMessages, reasonOf } from '../messages.ts';
-import { bytesText, print, printJson, printTable, shown, timeText } from '../output.ts';
+import {
+  bytesText,
+  print,
+  printJson,
+  printJsonAnswers,
+  printTable,
+  shown,
+  timeText,
+} from '../output.ts';
 import { allSources, isAbsence } from '../remote-paths/sources.ts';
 import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
@@ -41,9 +49,7 @@ export async function statPaths(
       failed(text, error);
     }
   }
-  if (options.json && answers.length > 0) {
-    printJson(words.length === 1 && sources.length === 1 ? answers[0] : answers);
-  }
+  if (options.json) printJsonAnswers(answers, { words, sources });
   failures.end();
 }
 

@@ -1,5 +1,5 @@
 import { Failures, namedInMessages, reasonOf } from '../messages.ts';
-import { print, printJson } from '../output.ts';
+import { print, printJsonAnswers } from '../output.ts';
 import { allSources } from '../remote-paths/sources.ts';
 import { DfsClient } from '../sdk/dfs-client.ts';
 import type { Session } from '../session.ts';
@@ -30,8 +30,6 @@ export async function changeVisibility(
       failed(text, error);
     }
   }
-  if (options.json && answers.length > 0) {
-    printJson(words.length === 1 && answers.length === 1 ? answers[0] : answers);
-  }
+  if (options.json) printJsonAnswers(answers, { words, sources });
   failures.end();
 }

@@ -341,6 +341,11 @@ describe('dfs cache and dfs hot', () => {
         'No further node can cache it: each stores it, is down, or caches nothing (DFS_CACHE_BYTES).\n',
       ),
     );
+    await store('/twice too.txt');
+    expect(await cluster.dfsJson(['cache', '/twice*', '--drop'])).toMatchObject([
+      { path: '/twice too.txt' },
+      { path: '/twice.txt' },
+    ]);
   });
 
   it('refuse what makes no sense', async () => {
