@@ -25,6 +25,7 @@ import type { FileBytes } from './file-bytes.ts';
 import type { Forwarder } from './forwarder.ts';
 import { greet } from './pages.ts';
 import type { Permits } from './permits.ts';
+import { silentMaster } from './silent-master.ts';
 
 /** A reader that takes nothing for so long is cut off: people pause a video. */
 const downloadIdleMs = 600_000;
@@ -133,12 +134,7 @@ class Edge {
       await this.#deps.master.judge({ headers, clientAddress, operation: 'admin' });
     } catch (cause) {
       if (!(cause instanceof StoreError) || cause.kind !== 'unavailable') throw cause;
-      // Strangers are not told where the master is.
-      throw new StoreError('unavailable', 'The master of the store gives no answer.', {
-        hint: 'Start it again: it judges who may see this.',
-        retryAfterSeconds: 5,
-        cause,
-      });
+      throw silentMaster(cause, 'Start it again: it judges who may see this.');
     }
   }
 

@@ -12,6 +12,7 @@ import { forwardedHeaders, type NodeId, StoreError, senderPauses } from '@dfs/sh
 import { type ClusterKeyring, makeTlsUploadAgent, makeUploadAgent } from '@dfs/shared/cluster';
 import { type Client, discardBody, type HttpExchange, refusedBody } from '@dfs/shared/serving';
 import { RequestBody } from '../request-body.ts';
+import { silentMaster } from './silent-master.ts';
 
 /** How long the connection to the master may take. What it does then takes its own time. */
 const connectMs = 2_000;
@@ -171,11 +172,7 @@ export class Forwarder {
       return answer;
     } catch (cause) {
       if (signal.aborted) throw new StoreError('cancelled', 'The client went away.', { cause });
-      throw new StoreError('unavailable', 'The master of the store gives no answer.', {
-        hint: 'Start it again. Meanwhile this node serves what it served lately and what is public.',
-        retryAfterSeconds: 5,
-        cause,
-      });
+      throw silentMaster(cause);
     }
   }
 }

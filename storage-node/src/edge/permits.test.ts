@@ -206,6 +206,18 @@ describe('while the master is silent', () => {
   });
 });
 
+it('the address of a master that is silent is told to nobody', async () => {
+  master = () => {
+    throw new StoreError('unavailable', 'The master at http://10.1.2.3:7041 gives no answer.');
+  };
+  for (const ask of [() => permits.find(question()), () => permits.findAnew(question())]) {
+    await expect(ask()).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: expect.not.stringContaining('10.1.2.3'),
+    });
+  }
+});
+
 it('a refusal of the question itself is passed on', async () => {
   master = () => {
     throw new StoreError('unauthorized', 'The cluster key is wrong.');

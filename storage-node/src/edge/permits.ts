@@ -8,6 +8,7 @@ import {
   type ReadQuestion,
   StoreError,
 } from '@dfs/shared';
+import { silentMaster } from './silent-master.ts';
 
 /** So much is remembered: a permit weighs one and as many as its file has blobs. */
 const weightMax = 20_000;
@@ -59,7 +60,7 @@ export class Permits {
     try {
       return await this.#ask(question, places);
     } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== 'unavailable') throw error;
+      if (!isSilence(error)) throw error;
       this.#silentUntilMs = clock.monotonic() + silenceMs;
       return this.#offline(known, error);
     }
@@ -67,7 +68,11 @@ export class Permits {
 
   /** The master's answer of this moment, for a reader whose sources failed. Rejects as `find`, without looking back. */
   async findAnew(question: ReadQuestion): Promise<ReadAnswer> {
-    return this.#ask(question, this.#placesOf(question));
+    try {
+      return await this.#ask(question, this.#placesOf(question));
+    } catch (error) {
+      throw isSilence(error) ? silentMaster(error) : error;
+    }
   }
 
   /** Questions for the same thing that come while one is asked wait for its answer. */
@@ -122,11 +127,7 @@ export class Permits {
       clock.monotonic() - known.givenAtMs <= offlineRightsMs &&
       lastsBy(known.permit.opening, clock.now());
     if (mayCount) return known.permit;
-    throw new StoreError('unavailable', 'The master of the store gives no answer.', {
-      hint: 'Start it again. Meanwhile this node serves what it served lately and what is public.',
-      retryAfterSeconds: 5,
-      cause,
-    });
+    throw silentMaster(cause);
   }
 
   /** Where an answer is remembered: for whoever asks like this, and, where no key is sent, for all who ask without one. */
@@ -139,6 +140,8 @@ export class Permits {
     return isKeyless ? { own, shared: digestOf([target]) } : { own };
   }
 }
+
+const isSilence = (error: unknown) => error instanceof StoreError && error.kind === 'unavailable';
 
 interface Places {
   readonly own: string;
