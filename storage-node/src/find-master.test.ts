@@ -68,6 +68,17 @@ describe('a node that knows only a gossip instance', () => {
     });
   });
 
+  it('waits for a master that is rebuilding its database', async () => {
+    let asked = 0;
+    const url = await instance((_request, response) => {
+      asked += 1;
+      const refusal = { error: { code: 'in-recovery', message: 'It is rebuilt.' } };
+      if (asked === 1) response.writeHead(503).end(JSON.stringify(refusal));
+      else response.end(JSON.stringify({ management: 'http://10.0.0.5:7041' }));
+    });
+    expect(await find(url)).toBe('http://10.0.0.5:7041');
+  });
+
   it('stops asking when it shall stop', async () => {
     const stopping = new AbortController();
     const url = await instance((request) => {

@@ -81,3 +81,35 @@ describe('the room on a disk', () => {
     );
   });
 });
+
+describe('what gives way to writes', () => {
+  /** So many bytes on the disk that yield, all of them at once. */
+  function letYield(room: Space, bytes: number) {
+    const yielding = {
+      yieldableBytes: bytes,
+      yield: async () => {
+        disk.freeBytes += yielding.yieldableBytes;
+        yielding.yieldableBytes = 0;
+      },
+    };
+    room.letYield(yielding);
+    return yielding;
+  }
+
+  it('does so where a write finds no room without it', async () => {
+    const room = await open({ capacityBytes: gib, freeBytes: 10 * mib }, 0);
+    const yielding = letYield(room, 50 * mib);
+    expect(room.freeBytes).toBe(60 * mib);
+    expect(await kindOf(room.claim(10 * mib))).toBe('allowed');
+    expect(yielding.yieldableBytes).toBe(50 * mib);
+    expect(await kindOf(room.claim(50 * mib))).toBe('allowed');
+    expect(yielding.yieldableBytes).toBe(0);
+  });
+
+  it('stays where the write would find no room with it either', async () => {
+    const room = await open({ capacityBytes: gib, freeBytes: 10 * mib }, 0);
+    const yielding = letYield(room, 50 * mib);
+    expect(await kindOf(room.claim(61 * mib))).toBe('no-room');
+    expect(yielding.yieldableBytes).toBe(50 * mib);
+  });
+});

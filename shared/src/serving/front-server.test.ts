@@ -53,6 +53,14 @@ const chunk = `${second.length.toString(16)}\r\n${second}\r\n0\r\n\r\n`;
 const post = (...headers: string[]) =>
   `POST /first HTTP/1.1\r\n${['Host: x', ...headers].join('\r\n')}`;
 
+it('a header behind two thousand others counts', async () => {
+  const many = 'a: b\r\n'.repeat(2_100);
+  // Without its host the request would be refused.
+  const bytes = `GET /many HTTP/1.1\r\n${many}Host: x\r\nConnection: close\r\n\r\n`;
+  expect(await answersTo(bytes)).toMatch(/^HTTP\/1.1 200 /);
+  expect(served).toEqual(['GET /many']);
+});
+
 describe('a request whose length could be read in two ways', () => {
   it.each([
     ['a length and chunks', post('Content-Length: 5', 'Transfer-Encoding: chunked'), `0\r\n\r\n`],

@@ -105,6 +105,20 @@ describe('a node that is told to cache a blob', () => {
     expect(Buffer.from(await answer.arrayBuffer()).equals(bytes)).toBe(true);
   });
 
+  it('obeys no master of an older epoch', async () => {
+    const blobId = await store();
+    await cache(blobId);
+    const refused = [
+      await request('DELETE', JSON.stringify({ blobIds: [blobId] }), { [nodeHeaders.epoch]: '0' }),
+      await request('POST', JSON.stringify({ blobs: [], priority: 0 }), {
+        [nodeHeaders.epoch]: '0',
+      }),
+    ];
+    expect(refused.map(({ status }) => status)).toEqual([409, 409]);
+    const { blobs } = await cacher.client.cache.list();
+    expect(blobs.map((blob) => blob.blobId)).toContain(blobId);
+  });
+
   it('counts it as no copy: no inventory, no description', async () => {
     const blobId = await store();
     await cache(blobId);
