@@ -114,7 +114,10 @@ describe('reading with caches', () => {
     for (const node of others) await caches.cacheAt(node, blobId);
     await caches.read(file.id, 11);
     const reads = [];
-    for (let i = 0; i < 40; i += 1) reads.push(await caches.files.open(file, { signal }));
+    for (let i = 0; i < 40; i += 1) {
+      const { signal: ownSignal } = new AbortController();
+      reads.push(await caches.files.open(file, { signal: ownSignal }));
+    }
     expect(reads[0]?.nodeId).toBe(primary.id);
     const loads = caches.cluster.nodes.all.map(({ store }) => store.openReads);
     expect(loads).toEqual([10, 10, 10, 10]);
