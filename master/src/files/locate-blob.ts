@@ -1,4 +1,5 @@
 import { baseNameOf, type NodeId, signBlobPath } from '@dfs/shared';
+import type { NodeSnapshot } from '../cluster/node-directory.ts';
 import type { NamedFile } from '../metadata/metadata-repository.ts';
 import { readOrder } from '../replication/read-order.ts';
 import type { FileServiceDependencies } from './file-service-dependencies.ts';
@@ -19,16 +20,16 @@ export async function locateBlob(
   const blobUrlKey = blobUrlKeyNow?.();
   if (blobUrlKey === undefined || !blob || second) return undefined;
   const replicas = (await metadata.replicasOf([blob.blobId])).get(blob.blobId) ?? [];
-  const publicNodes = nodes.snapshots().flatMap((node) => {
-    const isWell = node.state === 'up' || node.state === 'draining';
-    if (!node.publicUrl || !isWell || node.id === avoid) return [];
-    const inFlight = node.inFlight + (caching?.readsLately(node.id) ?? 0);
-    return [{ ...node, inFlight }];
-  });
-  const holders = new Map(publicNodes.map((node) => [node.id, node]));
   // A node alone cannot go on from another copy: only good ones will do.
   const stored = replicas.filter(({ state }) => state === 'stored');
   const caches = caching?.holdersOf(blob.blobId) ?? [];
+  const holders = new Map<NodeId, NodeSnapshot>();
+  for (const id of [...stored.map((replica) => replica.nodeId), ...caches]) {
+    const node = nodes.find(id);
+    const isWell = node?.state === 'up' || node?.state === 'draining';
+    if (!node?.publicUrl || !isWell || id === avoid) continue;
+    holders.set(id, { ...node, inFlight: node.inFlight + (caching?.readsLately(id) ?? 0) });
+  }
   const [nodeId] = readOrder(stored, holders, { caches, isHot: true });
   const publicUrl = nodeId && holders.get(nodeId)?.publicUrl;
   if (!nodeId || !publicUrl) return undefined;
