@@ -92,10 +92,24 @@ async function getOne(
   const found = await stat(target).catch(() => undefined);
   const isSpecial = found !== undefined && !found.isFile() && !found.isDirectory();
   const fill = (sink: Sink) => download(api, urlPath, sink, telling);
-  const got = isSpecial
-    ? await writeInto(target, fill)
-    : await writeBeside(await followLinks(target), found, { fill, signal: api.signal });
-  return { target, got };
+  try {
+    const got = isSpecial
+      ? await writeInto(target, fill)
+      : await writeBeside(await followLinks(target), found, { fill, signal: api.signal });
+    return { target, got };
+  } catch (error) {
+    throw unwritten(target, error);
+  }
+}
+
+/** What the system says of a file of this machine names the file, too; other errors are as they were. */
+function unwritten(target: string, error: unknown): unknown {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (errno === undefined) return error;
+  return new StoreError('internal', `${shown(target)} cannot be written (${code}).`, {
+    hint: 'Make room here, or name another place on this machine.',
+    cause: error,
+  });
 }
 
 type Fill = (sink: Sink) => Promise<Downloaded>;

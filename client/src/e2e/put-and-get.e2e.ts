@@ -167,6 +167,15 @@ describe('put and get', () => {
     }
   });
 
+  it('names the file that finds no room here', async () => {
+    await cluster.store('/to-full.bin', contentOf('to full', 300_000));
+    const { code, stderr } = await cluster.dfs(['get', '/to-full.bin', '/dev/full']);
+    expect([code, stderr]).toEqual([
+      1,
+      'dfs: /dev/full cannot be written (ENOSPC).\n     Make room here, or name another place on this machine.\n',
+    ]);
+  });
+
   it('refuses an empty target in words of the command', async () => {
     const local = localFile('nowhere.txt', 'x');
     for (const args of [
