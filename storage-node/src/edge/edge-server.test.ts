@@ -50,7 +50,7 @@ let opening: Opening;
 let reads: FileId[];
 /** Ranges of blobs that came from other nodes. */
 let fetched: { blobId: string; start: number; end: number }[];
-let stillOpen: () => Promise<{ isOpen: boolean }>;
+let stillOpen: (of: Opening) => Promise<{ isOpen: boolean }>;
 /** When it is asked whether a link still holds; the files are served by the true time. */
 let clock: FakeClock;
 let judge: () => Promise<void>;
@@ -88,7 +88,7 @@ beforeEach(async () => {
         throw new Error('nothing is passed on here');
       },
     },
-    master: { judge: () => judge(), isOpen: () => stillOpen() },
+    master: { judge: () => judge(), isOpen: (question) => stillOpen(question.opening) },
     log: new LogRing(),
     metrics: { requestEnded: () => undefined },
     onRead: (id) => reads.push(id),
@@ -194,6 +194,36 @@ describe('a download under a link', () => {
     await expect(buffer(answer)).rejects.toThrow();
     // As many listen for its end as this test, the server and the pipeline need.
     expect(warned).not.toHaveBeenCalled();
+  });
+
+  it('is asked about no more once it has ended', async () => {
+    await store(0);
+    await store(1);
+    const another: Opening = { ...link, subjects: ['another'] };
+    const asked = new Map<Opening, number>();
+    let wake = () => {};
+    stillOpen = async (of) => {
+      asked.set(of, (asked.get(of) ?? 0) + 1);
+      wake();
+      return { isOpen: true };
+    };
+    const askedTimes = async (of: Opening, times: number) => {
+      while ((asked.get(of) ?? 0) < times) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    };
+    opening = link;
+    const first = await open();
+    await askedTimes(link, 1);
+    await buffer(first);
+    const timesThen = asked.get(link);
+    opening = another;
+    const second = await open();
+    await askedTimes(another, 4);
+    expect(asked.get(link)).toBeLessThanOrEqual((timesThen ?? 0) + 1);
+    await buffer(second);
   });
 
   it('goes on while the link holds, or the master is silent for a short time', async () => {

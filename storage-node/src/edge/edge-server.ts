@@ -150,40 +150,43 @@ class Edge {
       const answer = await permits.findAnew(questionOf(exchange));
       return answer.kind === 'read' && answer.file.id === file.id ? answer.file.blobs : undefined;
     };
-    this.#cutWhenTakenBack(exchange, opening, file.id);
+    const letBe = this.#cutWhenTakenBack(exchange, opening, file.id);
     let isCounted = exchange.isHead;
-    await serveFile(exchange, file, {
-      isDownload: file.isDownload,
-      isById: file.isById,
-      nowMs: clock.now(),
-      downloadIdleMs,
-      open: async (range) => {
-        const opened = await files.open({ file, range, signal, refresh });
-        // Once, however many ranges it asks for.
-        if (!isCounted) onRead(file.id);
-        isCounted = true;
-        return opened;
-      },
-    });
+    try {
+      await serveFile(exchange, file, {
+        isDownload: file.isDownload,
+        isById: file.isById,
+        nowMs: clock.now(),
+        downloadIdleMs,
+        open: async (range) => {
+          const opened = await files.open({ file, range, signal, refresh });
+          // Once, however many ranges it asks for.
+          if (!isCounted) onRead(file.id);
+          isCounted = true;
+          return opened;
+        },
+      });
+    } finally {
+      letBe();
+    }
   }
 
-  /** Ends the answer in the middle when the link or grant that it runs under is taken back, or nobody could be asked about it for too long. */
-  #cutWhenTakenBack({ response }: HttpExchange, opening: Opening, fileId: FileId): void {
-    if (opening.kind === 'right' || opening.kind === 'public') return;
+  /**
+   * Ends the answer in the middle when the link or grant that it runs under is taken back, or nobody could be asked about it for too long; until the function that it gives is
+   * called.
+   */
+  #cutWhenTakenBack({ response }: HttpExchange, opening: Opening, fileId: FileId): () => void {
+    if (opening.kind === 'right' || opening.kind === 'public') return () => undefined;
     const { master, clock, offlineRightsMs, askEveryMs: everyMs = askEveryMs } = this.#deps;
     let heardAtMs = clock.monotonic();
     const ask = async () => {
-      // Looked at here: `pipeline` alone listens for the close so often that with one more Node.js would warn of a leak.
-      if (response.destroyed) {
-        clearInterval(timer);
-        return;
-      }
       const answer = await master.isOpen({ opening, fileId }).catch(() => undefined);
       if (answer) heardAtMs = clock.monotonic();
       const isDoubtful = clock.monotonic() - heardAtMs > offlineRightsMs;
       if (answer?.isOpen === false || isDoubtful) response.destroy();
     };
-    const timer = setInterval(() => void ask(), everyMs).unref();
+    const timer = setInterval(() => void ask(), everyMs);
+    return () => clearInterval(timer);
   }
 }
 
