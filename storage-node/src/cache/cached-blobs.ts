@@ -113,7 +113,7 @@ export class CachedBlobs implements Yielding {
     return entry ? this.letGo(entry) : Promise.resolve();
   }
 
-  /** Complete blobs, those most worth keeping first, at most 1 000. */
+  /** Complete blobs, the most read first, at most 1 000. */
   mostRead(): BlobId[] {
     return [...this.#entries.values()]
       .filter(({ isComplete }) => isComplete)

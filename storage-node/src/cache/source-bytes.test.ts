@@ -45,7 +45,8 @@ function fetching(behaviours: Record<string, Behaviour>): FetchRange {
   return async ({ source }: PullRequest, part, signal) => {
     asked.push(`${source.url} ${part.start}-${part.end}`);
     const behaviour = behaviours[source.url];
-    if (!behaviour) throw new StoreError('unavailable', 'Nobody is there.');
+    if (!behaviour)
+      throw new StoreError('unavailable', `The node at ${source.url} gives no answer.`);
     return behaviour(part, signal);
   };
 }
@@ -75,11 +76,10 @@ describe('the bytes of a blob from its sources', () => {
     expect(asked).toHaveLength(3);
   });
 
-  it('are refused once no source is left, with what the last one said', async () => {
+  it('are refused once no source is left, with what the last one said as the cause', async () => {
     const fetchRange = fetching({ 'http://first': refuses, 'http://second': refuses });
     const refused = await gather(fetchRange).catch((error: unknown) => error);
-    expect(refused).toMatchObject({ kind: 'unavailable' });
-    expect(String(refused)).toContain('It has none.');
+    expect(refused).toMatchObject({ kind: 'unavailable', cause: { message: 'It has none.' } });
     expect(asked).toHaveLength(2);
   });
 
@@ -93,6 +93,15 @@ describe('the bytes of a blob from its sources', () => {
     expect(refreshed).toBe(1);
     await expect(gather(fetching({}), { refresh })).rejects.toMatchObject({ kind: 'unavailable' });
     expect(refreshed).toBe(2);
+  });
+
+  it('are refused to users without the addresses of nodes', async () => {
+    await expect(gather(fetching({}))).rejects.toMatchObject({
+      kind: 'unavailable',
+      message: expect.not.stringContaining('http'),
+      hint: expect.not.stringContaining('http'),
+      cause: { message: 'The node at http://second gives no answer.' },
+    });
   });
 
   it('end at the source as soon as the reader leaves', async () => {

@@ -92,11 +92,12 @@ async function open(
 const brokenOff = ({ nodeId }: BlobSource, blobId: BlobId) =>
   new StoreError('unavailable', `The source ${nodeId} broke off while it sent the blob ${blobId}.`);
 
+/** Users see it: what names the addresses of nodes stays in the cause. */
 const noSource = (blobId: BlobId, cause: unknown) =>
   new StoreError(
     'unavailable',
     cause instanceof Error
-      ? `The blob ${blobId} can be had from no node at the moment: ${cause.message}`
+      ? `The blob ${blobId} can be had from no node at the moment.`
       : `No node is known that has the blob ${blobId}.`,
     { cause, retryAfterSeconds: 5, hint: 'Try again once one of its nodes is back.' },
   );
